@@ -1,0 +1,95 @@
+"""Work that outlives a request. The only file that creates tasks; what it starts, it stops.
+
+Two kinds: loops, which run until the gateway stops, and hand-overs, which are small jobs that must be done although
+nobody waits for them (settling a reservation after its client has left). Hand-overs are bounded in number, done in
+order, and drained at the stop.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+Job = Callable[[], Awaitable[None]]
+
+_RESTART_SECONDS: Final = 1.0
+
+
+class Background:
+    """All tasks of one process."""
+
+    def __init__(self, *, log: structlog.stdlib.BoundLogger, most_jobs: int = 100_000) -> None:
+        """`most_jobs`: waiting hand-overs beyond which the oldest is dropped, counted and logged."""
+        self._log = log
+        self._jobs: deque[Job] = deque()
+        self._most_jobs = most_jobs
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.dropped = 0
+        """Hand-overs that found the queue full."""
+
+    def start(self) -> None:
+        """Begin to do what is handed over."""
+        self.loop("hand_overs", self._do_jobs)
+
+    def loop(self, name: str, run: Job) -> None:
+        """Keep `run` going until the stop. When it fails, that is logged and it is begun again a second later."""
+        task = asyncio.get_running_loop().create_task(self._keep(name, run), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def every(self, name: str, seconds: float, act: Job) -> None:
+        """Do `act` again and again, with a pause of `seconds`."""
+
+        async def run() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                await act()
+
+        self.loop(name, run)
+
+    def hand_over(self, job: Job) -> None:
+        """Do this soon. Never waits and never fails, so that it can be called while a request is being torn down."""
+        if len(self._jobs) >= self._most_jobs:
+            self._jobs.popleft()
+            self.dropped += 1
+            self._log.error("hand_over_dropped", waiting=self._most_jobs)
+        self._jobs.append(job)
+        self._idle.clear()
+        self._work.set()
+
+    async def stop(self, *, drain_seconds: float = 5.0) -> None:
+        """Finish what was handed over, for so long at most, then end every loop."""
+        try:
+            async with asyncio.timeout(drain_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            self._log.error("hand_overs_left_undone", count=len(self._jobs))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _do_jobs(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._jobs:
+                job = self._jobs.popleft()
+                try:
+                    await job()
+                except Exception as error:
+                    self._log.error("hand_over_failed", error=type(error).__name__)
+            self._idle.set()
+
+    async def _keep(self, name: str, run: Job) -> None:
+        while True:
+            try:
+                await run()
+            except Exception as error:
+                self._log.error("background_loop_failed", loop=name, error=type(error).__name__)
+            await asyncio.sleep(_RESTART_SECONDS)

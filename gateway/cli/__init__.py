@@ -1,0 +1,1 @@
+"""The `gateway` command: what people type, and what they read."""

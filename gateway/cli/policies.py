@@ -1,0 +1,19 @@
+"""`gateway policies`: help for people who write policy files."""
+
+import typer
+
+from gateway.cli.console import out
+from gateway.policies.schema import json_schema
+
+command = typer.Typer(help="Help for writing policy files.", no_args_is_help=True)
+
+
+@command.callback()
+def policies() -> None:
+    """Help for writing policy files."""
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema of the policy files, for editors."""
+    out.print_json(json_schema(), indent=2)

@@ -1,0 +1,124 @@
+"""`gateway usage`: what was spent, from the ledger."""
+
+import asyncio
+import csv
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from gateway.app import usage_reports
+from gateway.cli.console import fail, out, say, settings_or_exit
+from gateway.core.errors import StoreUnavailable
+from gateway.metering.interfaces import UsageRow
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+def usage(
+    by: Annotated[
+        str, typer.Option(help="What to group by: team, model, key, day, endpoint; several with commas.")
+    ] = "team,model",
+    days: Annotated[int, typer.Option(min=1, help="How many days back.")] = 30,
+    format: Annotated[Format, typer.Option(help="How to print it.")] = Format.TABLE,
+) -> None:
+    """Show what was spent: requests, tokens, dollars. Read from the ledger, also while the gateway runs."""
+    groups = tuple(name.strip() for name in by.split(","))
+    since = datetime.now(UTC) - timedelta(days=days)
+    settings = settings_or_exit()
+
+    async def read() -> Sequence[UsageRow]:
+        async with usage_reports(settings) as reports:
+            return await reports.usage(groups, int(since.timestamp() * 1000), None)
+
+    try:
+        rows = asyncio.run(read())
+    except (StoreUnavailable, ValueError) as error:
+        fail([str(error)])
+    if not rows:
+        say(f"Nothing was spent in the last {days} days.")
+    _PRINTERS[format](groups, rows)
+
+
+def _as_table(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
+    if not rows:
+        return
+    table = Table(*groups, box=None, header_style="bold")
+    for heading in ("attempts", "input", "cached", "output", "USD"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for row in rows:
+        table.add_row(
+            *row.group,
+            f"{row.attempts:,}",
+            f"{row.input_tokens:,}",
+            f"{row.cached_tokens:,}",
+            f"{row.output_tokens:,}",
+            f"{row.cost / 1_000_000:,.6f}",
+            _remarks(row),
+        )
+    out.print(table)
+
+
+def _remarks(row: UsageRow) -> str:
+    remarks = []
+    if row.unpriced:
+        remarks.append(f"[red]{row.unpriced:,} unpriced[/]")
+    if row.estimated:
+        remarks.append(f"[yellow]{row.estimated:,} estimated[/]")
+    return ", ".join(remarks)
+
+
+def _as_csv(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
+    writer = csv.DictWriter(sys.stdout, fieldnames=[*groups, *_MEASURES], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_record(groups, row) for row in rows)
+
+
+def _as_json(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
+    records = [_record(groups, row) for row in rows]
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(records), indent=2).decode() + "\n")
+
+
+def _as_jsonl(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
+    for row in rows:
+        sys.stdout.write(msgspec.json.encode(_record(groups, row)).decode() + "\n")
+
+
+_MEASURES = (
+    "attempts",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "images",
+    "audio_milliseconds",
+    "characters",
+    "cost_microdollars",
+    "unpriced",
+    "estimated",
+)
+
+
+def _record(groups: Sequence[str], row: UsageRow) -> dict[str, Any]:
+    """A row with every column named."""
+    values = [row.cost if name == "cost_microdollars" else getattr(row, name) for name in _MEASURES]
+    return dict(zip((*groups, *_MEASURES), (*row.group, *values), strict=True))
+
+
+_PRINTERS = {
+    Format.TABLE: _as_table,
+    Format.CSV: _as_csv,
+    Format.JSON: _as_json,
+    Format.JSONL: _as_jsonl,
+}

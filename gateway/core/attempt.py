@@ -1,0 +1,30 @@
+"""One try at one upstream. Each is its own pair of ledger lines, whatever becomes of it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why an attempt ended."""
+
+    SERVED = "served"
+    CLIENT_LEFT = "client_left"
+    UPSTREAM_FAILED = "upstream_failed"
+    CRASH = "crash"
+    """Found admitted and never settled, by whoever came next."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Filled in as it happens; read by the recorder when it is over."""
+
+    id: str
+    upstream: str
+    """The configured name of the upstream."""
+    number: int
+    """1 for the first try of the exchange."""
+    status: int | None = None
+    """The upstream's HTTP status; None when no answer came."""
+    upstream_request_id: str | None = None
+    sent: bool = False
+    """Whether any byte of the request can have reached the upstream: then it may have cost."""

@@ -1,0 +1,166 @@
+"""What a principal may do: the policy files, resolved for one team and key into plain values.
+
+Policies are made by `policies/` and read by everyone. All are immutable; a reload makes new ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gateway.core.decision import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in whole micro-dollars (1 USD = 1,000,000). None: this unit has no price.
+
+    Tokens and characters are priced per million, images each, audio per minute. A part without a price of its
+    own (cached, audio, image) costs what its total costs.
+    """
+
+    input: int | None = None
+    cached_input: int | None = None
+    audio_input: int | None = None
+    image_input: int | None = None
+    output: int | None = None
+    audio_output: int | None = None
+    image_output: int | None = None
+    image: int | None = None
+    audio_minute: int | None = None
+    characters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of the catalogue."""
+
+    name: str
+    """What clients ask for; a label in metrics and reports."""
+    upstream: str
+    """The configured upstream that serves it."""
+    upstream_model: str
+    """What that upstream calls it (Azure: the deployment)."""
+    context_window: int | None = None
+    """Input and output tokens together."""
+    max_output: int | None = None
+    price: Price | None = None
+    deprecated: str | None = None
+    """The date (YYYY-MM-DD) on which it goes away; None while nothing is announced."""
+    replacement: str | None = None
+    encoding: str = "o200k_base"
+    """The vocabulary by which its tokens are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All models of the house, and the other names under which they go."""
+
+    models: Mapping[str, Model]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, name: str) -> Model | None:
+        """The model of this name or alias; None for a name that no file mentions."""
+        return self.models.get(self.aliases.get(name, name))
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """Names that may be used; `*` stands for any run of characters. What is not listed is denied."""
+
+    names: tuple[str, ...]
+    mode: Mode = Mode.ENFORCE
+
+
+class Scope(StrEnum):
+    """Whom a limit counts together."""
+
+    KEY = "key"
+    TEAM = "team"
+    MODEL = "model"
+    """Each model of the team by itself."""
+
+
+class Counted(StrEnum):
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    CONCURRENT = "concurrent"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit. Rates are token buckets; concurrency is a number of slots."""
+
+    name: str
+    counts: Counted
+    scope: Scope
+    amount: int
+    """Requests or tokens per window; slots for concurrency."""
+    seconds: float = 60.0
+    """The window in which the bucket fills from empty to `amount`. Unused for concurrency."""
+    burst: int = 0
+    """The bucket's size: what may be spent at once. Never below 1 for rates."""
+    mode: Mode = Mode.ENFORCE
+    models: tuple[str, ...] = ("*",)
+    """Models (as patterns) that it counts."""
+
+
+class FilterKind(StrEnum):
+    PATTERNS = "patterns"
+    SECRETS = "secrets"
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRule:
+    """Something that must not be said."""
+
+    name: str
+    kind: FilterKind
+    mode: Mode = Mode.ENFORCE
+    patterns: tuple[str, ...] = ()
+    """RE2 expressions. Secrets bring their own."""
+    message: str = ""
+    """What the client is told; a sentence of the gateway's own when empty."""
+
+
+class ShapingKind(StrEnum):
+    CLAMP = "clamp"
+    DEFAULT = "default"
+    FORCE = "force"
+    STRIP = "strip"
+    CONTEXT_WINDOW = "context_window"
+
+
+@dataclass(frozen=True, slots=True)
+class ShapingRule:
+    """One change to requests."""
+
+    name: str
+    kind: ShapingKind
+    mode: Mode = Mode.ENFORCE
+    member: str = ""
+    value: Any = None
+    """For default and force: the value."""
+    from_principal: str | None = None
+    """For force: the attribute of the principal (`subject`, `team`) that is the value."""
+    at_least: float | None = None
+    at_most: float | None = None
+    endpoints: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything that is decided about one key of one team."""
+
+    team: str
+    version: str
+    """A hash of the policy files: on every log line and every ledger line."""
+    catalogue: Catalogue = field(repr=False)
+    endpoints: AllowList = AllowList(("*",))
+    models: AllowList = AllowList(())
+    objects: Mode = Mode.ENFORCE
+    """Whether requests may name upstream objects (files, responses …): nobody knows yet whose they are."""
+    limits: tuple[Limit, ...] = ()
+    filters: tuple[FilterRule, ...] = ()
+    shaping: tuple[ShapingRule, ...] = ()

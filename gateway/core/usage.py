@@ -1,0 +1,51 @@
+"""What an attempt consumed, in the units in which it is billed, and how we know."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class UsageSource(StrEnum):
+    """How we know. An auditor asks this first."""
+
+    PROVIDER = "provider"
+    """The provider's own count, complete."""
+    ESTIMATED = "estimated"
+    """Our own count: the provider gave none."""
+    PARTIAL = "partial"
+    """Our own count of what passed before the answer was cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Whole units only. The parts (`cached`, `audio`, `reasoning` …) are contained in their totals."""
+
+    source: UsageSource
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_input_tokens: int = 0
+    image_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
+    audio_milliseconds: int = 0
+    characters: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was read off an answer as it passed. `usage` is None when the answer said nothing of it."""
+
+    usage: Usage | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    finished: bool = False
+    """The answer came to its proper end, as its own dialect tells."""
+    error: str | None = None
+    """The code (or type) of an error that the upstream reported inside a good status."""

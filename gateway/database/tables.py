@@ -1,0 +1,111 @@
+"""Every table of the truth, for both engines.
+
+Integers only: times are milliseconds since 1970 (keys: seconds), money is micro-dollars. The ledger's two
+tables are append-only and keyed by the attempt's own id, which is ordered by time, so that inserts stay at
+the tables' ends. A change here needs a migration; a test compares the two.
+"""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+
+METADATA: Final = MetaData()
+
+
+def _text(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, primary_key=primary_key, nullable=nullable)
+
+
+def _count(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+KEYS: Final = Table(
+    "keys",
+    METADATA,
+    _text("id", primary_key=True),
+    _text("team"),
+    _text("name"),
+    Column("secret_hash", LargeBinary, nullable=False),
+    _count("created_at"),
+    _count("expires_at", nullable=True),
+    _count("revoked_at", nullable=True),
+)
+Index(
+    "keys_live_name",
+    KEYS.c.team,
+    KEYS.c.name,
+    unique=True,
+    sqlite_where=KEYS.c.revoked_at.is_(None),
+    postgresql_where=KEYS.c.revoked_at.is_(None),
+)
+
+KEY_EPOCH: Final = Table(
+    "key_epoch",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _count("epoch"),
+)
+"""One row. Whoever adds or revokes a key raises it in the same transaction."""
+
+WORKERS: Final = Table(
+    "workers",
+    METADATA,
+    _text("id", primary_key=True),
+    _count("lease_until"),
+)
+"""Processes that admit. One whose lease has ended is dead: what it left unsettled, another settles."""
+
+ADMISSIONS: Final = Table(
+    "admissions",
+    METADATA,
+    _text("attempt_id", primary_key=True),
+    _text("exchange_id"),
+    _count("number"),
+    _count("admitted_at"),
+    _text("team"),
+    _text("key_id"),
+    _text("subject"),
+    _text("endpoint"),
+    _text("asked_model"),
+    _text("model"),
+    _text("upstream"),
+    _text("policy_version"),
+    Column("stream", Boolean, nullable=False),
+    _count("estimated_input_tokens"),
+    _count("estimated_output_tokens"),
+    _count("estimated_images"),
+    _count("estimated_audio_milliseconds"),
+    _count("estimated_characters"),
+    _count("estimated_cost", nullable=True),
+    _text("worker"),
+    sqlite_with_rowid=False,
+)
+
+SETTLEMENTS: Final = Table(
+    "settlements",
+    METADATA,
+    _text("attempt_id", primary_key=True),
+    _count("settled_at"),
+    _text("cause"),
+    _count("status", nullable=True),
+    _text("source"),
+    _count("input_tokens"),
+    _count("cached_tokens"),
+    _count("cache_write_tokens"),
+    _count("audio_input_tokens"),
+    _count("image_input_tokens"),
+    _count("output_tokens"),
+    _count("reasoning_tokens"),
+    _count("audio_output_tokens"),
+    _count("image_output_tokens"),
+    _count("images"),
+    _count("audio_milliseconds"),
+    _count("characters"),
+    _count("cost", nullable=True),
+    _text("answered_model", nullable=True),
+    _text("service_tier", nullable=True),
+    _text("upstream_request_id", nullable=True),
+    Index("settlements_by_time", "settled_at"),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,52 @@
+"""How many exchanges are under way, and whether another may begin."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gateway.core.errors import ErrorCode, Refused
+
+
+class Gate:
+    """Every exchange is inside from its first event to its last, those that are turned away at once included."""
+
+    def __init__(self, *, most: int, on_change: Callable[[int], None]) -> None:
+        """`most`: exchanges that may be inside at once. `on_change` is told how many there are."""
+        self._most = most
+        self._on_change = on_change
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.draining = False
+        """Set when the process is stopping: who comes now is told to come again."""
+
+    @property
+    def inside(self) -> int:
+        return self._inside
+
+    @contextmanager
+    def pass_through(self) -> Iterator[None]:
+        """Count the exchange in, and out at the end."""
+        self._inside += 1
+        self._empty.clear()
+        self._on_change(self._inside)
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            self._on_change(self._inside)
+            if not self._inside:
+                self._empty.set()
+
+    def check(self) -> None:
+        """Raises Refused: `draining`, `overloaded`."""
+        if self.draining:
+            raise Refused(
+                ErrorCode.DRAINING, "The gateway is restarting. Send the request again.", retry_after=1.0
+            )
+        if self._inside > self._most:
+            raise Refused(ErrorCode.OVERLOADED, "The gateway is full. Send the request again.", retry_after=1.0)
+
+    async def empty(self) -> None:
+        """Wait until nobody is inside."""
+        await self._empty.wait()

@@ -1,0 +1,42 @@
+"""How many tokens a call is expected to use, before it is sent. Pure, and rough: the settlement puts it right.
+
+Expected, not the worst: to reserve every caller's `max_tokens` would starve agents that name a large one and use
+little of it. What a key and a model typically answer may be learnt later; it comes in as `typical_output`.
+"""
+
+from typing import Final
+
+from gateway.core.call import Call
+from gateway.core.endpoint import Dialect
+
+TYPICAL_OUTPUT: Final = 256
+"""Tokens of an answer, while nothing better is known."""
+
+_CHARACTERS_PER_TOKEN: Final = 4
+_CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_CHOICES: Final = ("n", "best_of")
+_ANSWERS_WITH_TEXT: Final = frozenset({Dialect.CHAT, Dialect.RESPONSES})
+
+
+def input_tokens(characters: int) -> int:
+    """Tokens of a text of so many characters, at the four to a token of English; never too few for none."""
+    return -(-characters // _CHARACTERS_PER_TOKEN)
+
+
+def output_tokens(call: Call, typical_output: int = TYPICAL_OUTPUT) -> int:
+    """Tokens that the answer is expected to have: what is typical, at most what the caller allows, per choice."""
+    if call.endpoint.dialect not in _ANSWERS_WITH_TEXT:
+        return 0
+    caps = [cap for member in _CAPS if (cap := _whole(call, member)) is not None]
+    choices = max([1, *(number for member in _CHOICES if (number := _whole(call, member)) is not None)])
+    return min([typical_output, *caps]) * choices
+
+
+def expected_tokens(call: Call, typical_output: int = TYPICAL_OUTPUT) -> int:
+    """Tokens of the call, input and output together."""
+    return input_tokens(sum(map(len, call.texts))) + output_tokens(call, typical_output)
+
+
+def _whole(call: Call, member: str) -> int | None:
+    value = call.get(member)
+    return value if isinstance(value, int) and value >= 0 else None

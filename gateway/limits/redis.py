@@ -1,0 +1,123 @@
+"""Limits that all replicas share, kept in Redis. Decides as `memory.py` does, by Redis' own clock.
+
+What is decided together is one script, so it happens wholly or not at all. A team's keys share its hash tag.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from gateway.limits.bucket import MICRO
+from gateway.limits.interfaces import Demand, Grant, Hold, Refusal, Spent
+from gateway.limits.scripts import Script, ScriptCall, Scripts
+from gateway.limits.verdict import judge
+
+TIMEOUT: Final = 0.1
+"""Seconds."""
+
+_RESERVE: Final = Script.of("bucket.lua", "reserve.lua")
+_SETTLE: Final = Script.of("bucket.lua", "settle.lua")
+_RENEW: Final = Script.of("renew.lua")
+_PROBE: Final = Script.of("probe.lua")
+
+_SETTLED_TOGETHER: Final = 32
+"""Settlements that wait for each other. They share one deadline; a thousand would miss it by their number alone."""
+
+
+def connect(url: str, *, timeout: float = TIMEOUT, most_connections: int = 50) -> Redis:
+    """A client for `redis://`, `rediss://` or `unix://`, which connects when it is first used. Raises ValueError.
+
+    Without retries, since a script whose reply was lost has perhaps been run; and with RESP2, in which nothing
+    comes unasked: so a connection with something to read is known to be spoilt, and is not used again.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=most_connections,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return Redis.from_pool(pool)
+
+
+class RedisLimiter:
+    """A RemoteLimiter. `run` must be kept going while it is used."""
+
+    def __init__(
+        self,
+        *,
+        client: Redis,
+        lease: float = 60.0,
+        keep: float = 3600.0,
+        forget: float = 60.0,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        """Seconds: `lease`, `keep` and `forget` as in MemoryLimiter; `timeout`, the longest wait for an answer."""
+        self._scripts = Scripts(client=client, timeout=timeout)
+        self._lease_us = int(lease * MICRO)
+        self._keep_ms = int(keep * 1000)
+        self._forget_ms = int(forget * 1000)
+
+    async def run(self) -> None:
+        """Carry the calls. Never returns; to be run in the background."""
+        await self._scripts.run()
+
+    async def reserve(self, hold: Hold) -> Grant | Refusal:
+        if not hold.demands:
+            return Grant(())
+        args: list[str | int] = [hold.exchange_id, self._lease_us, self._keep_ms]
+        for demand in hold.demands:
+            args += _wanted(demand)
+        (reply,) = await self._scripts.call(ScriptCall(_RESERVE, _keys(hold, hold.demands), args))
+        return judge(hold.demands, [fits == 1 for fits in reply[1::2]], reply[2::2])
+
+    async def settle(self, spents: Sequence[Spent]) -> None:
+        calls = [self._settlement(spent) for spent in spents if spent.hold.demands]
+        for together in _portions(calls):
+            await self._scripts.call(*together)
+
+    async def renew(self, holds: Sequence[Hold]) -> None:
+        calls = [call for hold in holds if (call := self._renewal(hold)) is not None]
+        for together in _portions(calls):
+            await self._scripts.call(*together)
+
+    async def probe(self) -> None:
+        await self._scripts.call(ScriptCall(_PROBE, ("gateway:probe",), ()))
+
+    def _settlement(self, spent: Spent) -> ScriptCall:
+        args: list[str | int] = [spent.hold.exchange_id, self._forget_ms]
+        for demand, amount in zip(spent.hold.demands, spent.amounts, strict=True):
+            if demand.rate is None:
+                args += ("slot", 0, 0, 0)
+            else:
+                args += ("rate", amount * MICRO, demand.rate.gain, demand.rate.per)
+        return ScriptCall(_SETTLE, _keys(spent.hold, spent.hold.demands), args)
+
+    def _renewal(self, hold: Hold) -> ScriptCall | None:
+        slots = [demand for demand in hold.demands if demand.rate is None]
+        if not slots:
+            return None
+        return ScriptCall(_RENEW, _keys(hold, slots), (hold.exchange_id, self._lease_us, self._keep_ms))
+
+
+def _keys(hold: Hold, demands: Sequence[Demand]) -> list[str]:
+    """The exchange's record, and the demands' buckets."""
+    team = demands[0].bucket.partition("}")[0]
+    return [f"{team}}}:exchange:{hold.exchange_id}", *(demand.bucket for demand in demands)]
+
+
+def _wanted(demand: Demand) -> tuple[str | int, ...]:
+    limit, rate = demand.limit, demand.rate
+    if rate is None:
+        return "slot", 1, limit.amount, 0, 0, limit.mode
+    return "rate", demand.cost * MICRO, rate.size, rate.gain, rate.per, limit.mode
+
+
+def _portions(calls: Sequence[ScriptCall]) -> Iterator[Sequence[ScriptCall]]:
+    for at in range(0, len(calls), _SETTLED_TOGETHER):
+        yield calls[at : at + _SETTLED_TOGETHER]

@@ -1,0 +1,1 @@
+"""What they may do: the policy files, read, checked, resolved for each team and key, and reloaded live."""

@@ -1,0 +1,37 @@
+"""From the bytes of all policy files to a PolicySet. Pure; every mistake of every file is told at once."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from gateway.policies.checks import Known, check
+from gateway.policies.policy_set import PolicySet
+from gateway.policies.problems import BrokenPolicies
+from gateway.policies.reading import Files, read_source
+from gateway.policies.resolve import house_policy, resolve
+
+
+def compile_policies(
+    files: Mapping[str, bytes], *, upstreams: Collection[str], endpoints: Collection[str]
+) -> PolicySet:
+    """The policies that these files spell, by their path. Raises BrokenPolicies."""
+    sources = [read_source(name, content) for name, content in sorted(files.items())]
+    read = Files.of(sources)
+    problems = [problem for source in sources for problem in source.problems]
+    problems += check(read, Known.of(read, upstreams, endpoints))
+    if problems or read.organization is None or read.models is None:
+        raise BrokenPolicies(sorted(problems))
+    version = version_of(files)
+    catalogue = read.models.content.compiled()
+    house = house_policy(read.organization.content, catalogue, version)
+    teams = {team.content.team: resolve(house, team.content) for team in read.teams}
+    return PolicySet(version=version, catalogue=catalogue, teams=MappingProxyType(teams))
+
+
+def version_of(files: Mapping[str, bytes]) -> str:
+    """Twelve hexadecimal digits that change with any byte of any file."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{len(name)} {name} {len(files[name])} ".encode())
+        digest.update(files[name])
+    return digest.hexdigest()[:12]

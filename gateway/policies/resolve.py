@@ -1,0 +1,57 @@
+"""Inheritance: organization, then team, then key. The law: the more specific word replaces the whole rule.
+
+Rules are matched by name. A rule of the same name takes the inherited one's place; `mode: off` takes it away;
+an allow-list is replaced, never added to. What is not overridden is the very same object, so that whoever
+prepares something for a tuple of rules (compiled patterns, say) does it once for all who inherit it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import chain, groupby
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+from gateway.core.policy import Catalogue, FilterRule, Limit, Policy, ShapingRule
+from gateway.policies.policy_set import TeamPolicies
+from gateway.policies.schema import Organization, Overrides, Team
+
+_R = TypeVar("_R", Limit, FilterRule, ShapingRule)
+
+
+class _Spelling(Protocol):
+    def compiled(self, name: str, /) -> tuple[Any, ...]: ...
+
+
+def house_policy(organization: Organization, catalogue: Catalogue, version: str) -> Policy:
+    """What every team inherits."""
+    return refined(Policy(team="", version=version, catalogue=catalogue), organization)
+
+
+def resolve(house: Policy, team: Team) -> TeamPolicies:
+    """What holds for a team, and for those of its keys that have a policy of their own."""
+    policy = refined(replace(house, team=team.team), team)
+    keys = {name: refined(policy, key) for name, key in team.keys.items()}
+    return TeamPolicies(policy, MappingProxyType(keys), team.description)
+
+
+def refined(policy: Policy, overrides: Overrides) -> Policy:
+    """The policy with what a more specific level says."""
+    return replace(
+        policy,
+        endpoints=overrides.endpoints.compiled() if overrides.endpoints else policy.endpoints,
+        models=overrides.models.compiled() if overrides.models else policy.models,
+        objects=overrides.objects or policy.objects,
+        limits=merged(policy.limits, overrides.limits),
+        filters=merged(policy.filters, overrides.filters),
+        shaping=merged(policy.shaping, overrides.shaping),
+    )
+
+
+def merged(inherited: tuple[_R, ...], own: Mapping[str, _Spelling]) -> tuple[_R, ...]:
+    """Inherited rules in their order, replaced by name, then the new ones."""
+    if not own:
+        return inherited
+    rules = {name: tuple(group) for name, group in groupby(inherited, attrgetter("name"))}
+    rules |= {name: rule.compiled(name) for name, rule in own.items()}
+    return tuple(chain.from_iterable(rules.values()))

@@ -1,0 +1,223 @@
+"""Step 10, per byte: the upstream's own bytes go to the client as they come, and a side reader looks at them.
+
+What is per exchange stands in `pipeline.py`; this file is what a stream does thousands of times. Deadlines are not
+timers of each stream: one tick a second looks at all of them (`StreamWatch`), so that a chunk costs no timer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.core.clock import Clock
+from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, Refused, UpstreamFailed
+from gateway.core.exchange import Exchange
+from gateway.core.incoming import HeaderList, Reply
+from gateway.upstream.interfaces import Answer
+from gateway.wire.usage_reader import AnswerReader
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+Translate = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBounds:
+    """How long an answer may take. Seconds."""
+
+    gap: float = 60.0
+    """Without a byte from the upstream, once it has begun to answer."""
+    whole: float = 1800.0
+    """From the first byte to the last."""
+    client_write: float = 30.0
+    """Without the client taking a byte."""
+    keep_alive: float = 15.0
+    """Of silence after which an event stream gets a comment, so that balancers do not cut it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """One answer on its way. Plain fields, since they are written for every chunk."""
+
+    task: asyncio.Task[object]
+    reply: Reply
+    reader: AnswerReader
+    events: bool
+    began: float
+    moved: float
+    """When the upstream last sent something."""
+    spoke: float
+    """When the client was last sent something."""
+    writing: bool = False
+    verdict: GatewayError | ClientLeft | None = None
+
+
+class StreamWatch:
+    """Ends answers that stall, on either side, and keeps silent event streams alive."""
+
+    def __init__(self, *, clock: Clock, bounds: StreamBounds) -> None:
+        self._clock = clock
+        self._bounds = bounds
+        self._watched: set[_Watched] = set()
+
+    @property
+    def open(self) -> int:
+        """Answers under way."""
+        return len(self._watched)
+
+    @contextmanager
+    def over(self, reply: Reply, reader: AnswerReader, *, events: bool) -> Iterator[_Watched]:
+        """Watch the current task's answer. What the watch has against it is raised here, in its own words."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an answer is relayed by a task")
+        now = self._clock.monotonic()
+        watched = _Watched(task, reply, reader, events, began=now, moved=now, spoke=now)
+        self._watched.add(watched)
+        try:
+            yield watched
+        except asyncio.CancelledError:
+            if watched.verdict is None:
+                raise
+            task.uncancel()
+            raise watched.verdict from None
+        finally:
+            self._watched.discard(watched)
+
+    async def tick(self) -> None:
+        """Look at every answer once. To be called about every second."""
+        now = self._clock.monotonic()
+        for watched in list(self._watched):
+            verdict = self._verdict(watched, now)
+            if verdict is not None:
+                self._end(watched, verdict)
+            elif self._needs_comment(watched, now):
+                watched.spoke = now
+                await watched.reply.write(KEEP_ALIVE)
+
+    def end_all(self) -> None:
+        """The drain is over: what still runs is ended, and told so."""
+        for watched in list(self._watched):
+            self._end(watched, Refused(ErrorCode.DRAINING, "The gateway is restarting. Send the request again."))
+
+    def _verdict(self, watched: _Watched, now: float) -> GatewayError | ClientLeft | None:
+        if watched.writing:
+            stalled = now - watched.moved > self._bounds.client_write
+            return ClientLeft("the client takes nothing") if stalled else None
+        if now - watched.moved > self._bounds.gap:
+            return UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "The upstream stopped in the middle of its answer.")
+        if now - watched.began > self._bounds.whole:
+            return UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "The answer took longer than an answer may.")
+        return None
+
+    def _needs_comment(self, watched: _Watched, now: float) -> bool:
+        return (
+            watched.events
+            and not watched.writing
+            and now - watched.spoke > self._bounds.keep_alive
+            and watched.reader.at_boundary
+        )
+
+    @staticmethod
+    def _end(watched: _Watched, verdict: GatewayError | ClientLeft) -> None:
+        if watched.verdict is None:
+            watched.verdict = verdict
+            watched.task.cancel()
+
+
+@dataclass(slots=True)
+class Relay:
+    """Passes answers on."""
+
+    clock: Clock
+    watch: StreamWatch
+    whole: int = 256 * 1024
+    """Bytes up to which a JSON answer is taken in as a whole before the client sees any of it."""
+    translated: int = 4 * 1024 * 1024
+    """Bytes that an answer may have which is translated."""
+    open_streams: Callable[[int], None] = field(default=lambda change: None)
+    """Told +1 and -1."""
+
+    async def pass_on(
+        self, exchange: Exchange, answer: Answer, reader: AnswerReader, reply: Reply, headers: HeaderList
+    ) -> None:
+        """Give the client this answer. Raises UpstreamFailed when it breaks off or stalls, ClientLeft."""
+        events = answer.content_type == "text/event-stream"
+        with self.watch.over(reply, reader, events=events) as watched:
+            if events:
+                self.open_streams(1)
+                try:
+                    await self._pass_portions(exchange, answer.chunks(), watched, answer.status, headers)
+                finally:
+                    self.open_streams(-1)
+            elif answer.content_type == "application/json":
+                await self._pass_json(exchange, answer, watched, headers)
+            else:
+                await self._pass_portions(exchange, answer.chunks(), watched, answer.status, headers)
+
+    async def pass_translated(
+        self,
+        exchange: Exchange,
+        answer: Answer,
+        reader: AnswerReader,
+        reply: Reply,
+        headers: HeaderList,
+        translate: Translate,
+    ) -> None:
+        """Give the client this answer in another shape. Metered as the upstream sent it."""
+        with self.watch.over(reply, reader, events=False):
+            body = await answer.read(self.translated)
+        reader.feed(body)
+        reader.end()
+        exchange.answered = self.clock.monotonic()
+        await reply.send(answer.status, headers, translate(body) if answer.status == 200 else body)
+
+    async def _pass_json(
+        self, exchange: Exchange, answer: Answer, watched: _Watched, headers: HeaderList
+    ) -> None:
+        """Small answers in one piece: until then a broken upstream can still become a proper error."""
+        portions = answer.chunks()
+        head = bytearray()
+        async for data in portions:
+            watched.moved = self.clock.monotonic()
+            head += data
+            if len(head) > self.whole:
+                await self._pass_portions(
+                    exchange, _resumed(bytes(head), portions), watched, answer.status, headers
+                )
+                return
+        body = watched.reader.feed(bytes(head)) + watched.reader.end()
+        exchange.answered = self.clock.monotonic()
+        await watched.reply.send(answer.status, headers, body)
+
+    async def _pass_portions(
+        self,
+        exchange: Exchange,
+        portions: AsyncIterator[bytes],
+        watched: _Watched,
+        status: int,
+        headers: HeaderList,
+    ) -> None:
+        monotonic, reader, write = self.clock.monotonic, watched.reader, watched.reply.write
+        await watched.reply.start(status, headers)
+        async for data in portions:
+            watched.moved = now = monotonic()
+            if exchange.answered is None:
+                exchange.answered = now
+            passed = reader.feed(data)
+            if passed:
+                watched.writing = True
+                await write(passed)
+                watched.writing = False
+                watched.spoke = now
+        held = reader.end()
+        if held:
+            await write(held)
+        await watched.reply.end()
+
+
+async def _resumed(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for data in rest:
+        yield data

@@ -1,0 +1,74 @@
+"""One client connection. Overrides what aiohttp's own handler would say or log by itself: a malformed header makes it
+quote the offending line, the client's key included, before any code of ours runs.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from gateway.server.boundary import malformed
+from gateway.wire.error_body import error_body, error_headers
+
+_VERSIONS: Final = ((1, 0), (1, 1))
+
+
+class ClientConnection(RequestHandler):
+    """Adds a deadline for the head of a request, and our own answer to what is not HTTP."""
+
+    __slots__ = ("_head_deadline", "_head_seconds", "_on_malformed")
+
+    def __init__(self, manager: web.Server, *, head_seconds: float, on_malformed: Any, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._head_seconds = head_seconds
+        self._on_malformed = on_malformed
+        self._head_deadline: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes that do not complete a head start its clock; a whole head stops it."""
+        super().data_received(data)
+        if self._waiter is not None and not self._waiter.done():
+            if self._head_deadline is None:
+                self._head_deadline = self._loop.call_later(self._head_seconds, self.force_close)
+        elif self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """aiohttp's own errors in our shape; nothing of the request is quoted, to the client or to the log."""
+        error = malformed(status, exc)
+        headers, request_id = self._on_malformed(error)
+        response = web.Response(
+            status=error.kind.status,
+            headers=[
+                ("content-type", "application/json"),
+                ("x-request-id", request_id),
+                *headers,
+                *error_headers(error),
+            ],
+            body=error_body(error),
+        )
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """What aiohttp would log here quotes requests. The journey has logged what there is to say."""
+
+
+class ClientServer(web.Server):
+    """aiohttp's low-level server with our connections."""
+
+    def __call__(self) -> RequestHandler:
+        return ClientConnection(self, loop=self._loop, **self._kwargs)

@@ -1,0 +1,1 @@
+"""What the gateway tells its operators. Never a secret, a prompt or an answer."""

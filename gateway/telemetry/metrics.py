@@ -1,0 +1,245 @@
+"""Metrics, in methods named for facts. Labels come from what is configured and from small fixed sets, never from what a
+client sent, so that the number of series is bounded whatever arrives.
+
+OpenTelemetry's GenAI families have exactly their Prometheus names; ours begin with `gateway_`. Tokens and cost are
+counters: the truth of dashboards. Each label set is looked up once and kept.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.openmetrics.exposition import generate_latest
+
+from gateway.core.attempt import Attempt
+from gateway.core.decision import Deny
+from gateway.core.exchange import Exchange
+from gateway.core.usage import Usage
+
+_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 600)
+_FIRST_TOKEN_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 60, 120)
+_TOKEN_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5)
+_TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+_OVERHEAD_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2)
+_CACHED_CHILDREN: Final = 20_000
+
+CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self._exchanges = _children(
+            Counter(
+                "gateway_exchanges",
+                "Requests by how they ended; `owner` says whose fault an error was.",
+                ("team", "endpoint", "outcome", "owner"),
+                registry=registry,
+            )
+        )
+        self._errors = _children(
+            Counter("gateway_errors", "Error answers by code.", ("code", "owner"), registry=registry)
+        )
+        self._notes = _children(
+            Counter(
+                "gateway_rule_hits",
+                "What rules decided: refusals in enforce mode, and what shadow and warn modes would have done.",
+                ("team", "rule", "code", "mode"),
+                registry=registry,
+            )
+        )
+        self._tokens = _children(
+            Counter("gateway_tokens", "Tokens consumed.", ("team", "model", "type"), registry=registry)
+        )
+        self._units = _children(
+            Counter(
+                "gateway_units",
+                "Other units consumed: images, characters, audio milliseconds.",
+                ("team", "model", "unit"),
+                registry=registry,
+            )
+        )
+        self._cost = _children(
+            Counter("gateway_cost_microdollars", "Cost in USD / 1,000,000.", ("team", "model"), registry=registry)
+        )
+        self._unpriced = _children(
+            Counter(
+                "gateway_unpriced_attempts",
+                "Attempts whose model has no price. Any is an alarm.",
+                ("model",),
+                registry=registry,
+            )
+        )
+        self._estimated = _children(
+            Counter(
+                "gateway_estimated_attempts",
+                "Attempts whose usage the provider did not tell.",
+                ("model", "source"),
+                registry=registry,
+            )
+        )
+        self._attempts = _children(
+            Counter(
+                "gateway_upstream_attempts",
+                "Tries at upstreams by the status that came back.",
+                ("upstream", "status"),
+                registry=registry,
+            )
+        )
+        self._overhead = Histogram(
+            "gateway_overhead_seconds",
+            "From a request's arrival to the moment it was handed to the upstream.",
+            buckets=_OVERHEAD_SECONDS,
+            registry=registry,
+        )
+        self._duration = _children(
+            Histogram(
+                "gen_ai_server_request_duration_seconds",
+                "From a request's arrival to the end of its answer.",
+                ("gen_ai_operation_name", "gen_ai_request_model"),
+                buckets=_SECONDS,
+                registry=registry,
+            )
+        )
+        self._first_token = _children(
+            Histogram(
+                "gen_ai_server_time_to_first_token_seconds",
+                "From a request's arrival to the first byte of its answer, for event streams.",
+                ("gen_ai_request_model",),
+                buckets=_FIRST_TOKEN_SECONDS,
+                registry=registry,
+            )
+        )
+        self._per_token = _children(
+            Histogram(
+                "gen_ai_server_time_per_output_token_seconds",
+                "Mean time between output tokens after the first, for event streams.",
+                ("gen_ai_request_model",),
+                buckets=_TOKEN_SECONDS,
+                registry=registry,
+            )
+        )
+        self._token_usage = _children(
+            Histogram(
+                "gen_ai_client_token_usage",
+                "Tokens of a request, by type.",
+                ("gen_ai_token_type", "gen_ai_request_model"),
+                buckets=_TOKENS,
+                registry=registry,
+            )
+        )
+        self.open_exchanges = Gauge("gateway_open_exchanges", "Requests under way.", registry=registry)
+        self.open_streams = Gauge("gateway_open_streams", "Event streams under way.", registry=registry)
+        self._degraded = Gauge(
+            "gateway_degraded", "1 while a dependency is away.", ("dependency",), registry=registry
+        )
+        self._policy = Gauge(
+            "gateway_policy_info", "1 for the policy version in force.", ("version",), registry=registry
+        )
+        self._policy_broken = Gauge(
+            "gateway_policy_reload_failed",
+            "1 while the policy files are broken and the last good ones are in force.",
+            registry=registry,
+        )
+        self._leaks = Counter(
+            "gateway_reservations_leaked",
+            "Reservations that were given back unsettled.",
+            registry=registry,
+        )
+        self._malformed = Counter(
+            "gateway_malformed_requests", "Requests that were not HTTP/1.1.", registry=registry
+        )
+
+    def refused(self, team: str, deny: Deny) -> None:
+        """A rule decided something; its mode says whether it was enforced."""
+        self._notes(team, deny.rule, deny.code.value, deny.mode.value).inc()
+
+    def attempted(self, attempt: Attempt) -> None:
+        status = "none" if attempt.status is None else str(attempt.status)
+        self._attempts(attempt.upstream, status).inc()
+
+    def metered(self, team: str, model: str, usage: Usage, cost: int | None) -> None:
+        """An attempt was settled."""
+        for kind, amount in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cached", usage.cached_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ):
+            if amount:
+                self._tokens(team, model, kind).inc(amount)
+        for unit, amount in (
+            ("images", usage.images),
+            ("characters", usage.characters),
+            ("audio_milliseconds", usage.audio_milliseconds),
+        ):
+            if amount:
+                self._units(team, model, unit).inc(amount)
+        if usage.input_tokens:
+            self._token_usage("input", model).observe(usage.input_tokens)
+        if usage.output_tokens:
+            self._token_usage("output", model).observe(usage.output_tokens)
+        if usage.source.value != "provider":
+            self._estimated(model, usage.source.value).inc()
+        if cost is None:
+            self._unpriced(model).inc()
+        elif cost:
+            self._cost(team, model).inc(cost)
+
+    def sent_after(self, seconds: float) -> None:
+        """Our own share of the time: from arrival to the first attempt."""
+        self._overhead.observe(seconds)
+
+    def finished(self, exchange: Exchange) -> None:
+        """An exchange is over."""
+        endpoint = exchange.endpoint.name if exchange.endpoint else "unknown"
+        team = exchange.policy.team if exchange.policy else "unknown"
+        outcome = exchange.outcome.value if exchange.outcome else "unknown"
+        error = exchange.error
+        owner = error.kind.owner.value if error else "none"
+        self._exchanges(team, endpoint, outcome, owner).inc()
+        if error is not None:
+            self._errors(error.code.value, owner).inc()
+        if exchange.model is not None and exchange.finished is not None and exchange.attempts:
+            self._timed(exchange, endpoint, exchange.model.name, exchange.finished)
+
+    def degraded(self, dependency: str, away: bool) -> None:
+        self._degraded.labels(dependency).set(away)
+
+    def policies_loaded(self, version: str) -> None:
+        self._policy.clear()
+        self._policy.labels(version).set(1)
+        self._policy_broken.set(0)
+
+    def policies_broken(self) -> None:
+        self._policy_broken.set(1)
+
+    def reservation_leaked(self) -> None:
+        self._leaks.inc()
+
+    def malformed(self) -> None:
+        self._malformed.inc()
+
+    def render(self) -> bytes:
+        """Everything, as OpenMetrics text."""
+        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return text
+
+    def _timed(self, exchange: Exchange, endpoint: str, model: str, finished: float) -> None:
+        self._duration(endpoint, model).observe(finished - exchange.started)
+        answered = exchange.answered
+        if answered is None or exchange.call is None or not exchange.call.stream:
+            return
+        self._first_token(model).observe(answered - exchange.started)
+        tokens = exchange.usage.output_tokens if exchange.usage else 0
+        if tokens > 1:
+            self._per_token(model).observe((finished - answered) / (tokens - 1))
+
+
+def _children(metric: Any) -> Callable[..., Any]:
+    """The metric's children by label values, each looked up in the library once."""
+    return lru_cache(maxsize=_CACHED_CHILDREN)(metric.labels)

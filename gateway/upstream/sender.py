@@ -1,0 +1,123 @@
+"""Sends a request until there is an answer to relay: attempts, waits between them, and what may not be passed on.
+
+Implements `interfaces.Upstreams`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+from gateway.core.attempt import Attempt
+from gateway.core.clock import Clock
+from gateway.core.errors import ErrorCode, UpstreamFailed
+from gateway.core.ids import new_id
+from gateway.core.policy import Model
+from gateway.upstream.interfaces import Answer, Outgoing
+from gateway.upstream.pool import Pool, PooledAnswer
+from gateway.upstream.retry import RetryBudget, retry_after, wait_after_failure, wait_after_status
+from gateway.upstream.targets import Target, Targets
+
+Admit = Callable[[Attempt], Awaitable[None]]
+Pause = Callable[[float], Awaitable[None]]
+
+_REQUEST_ID: Final = ("x-request-id", "apim-request-id")
+
+
+class Sender:
+    """One for the process. Keeps a retry budget for each upstream."""
+
+    def __init__(self, *, pool: Pool, targets: Targets, clock: Clock, pause: Pause = asyncio.sleep) -> None:
+        self._pool = pool
+        self._targets = targets
+        self._clock = clock
+        self._pause = pause
+        self._budgets: dict[str, RetryBudget] = {}
+
+    @asynccontextmanager
+    async def send(self, model: Model, outgoing: Outgoing, admit: Admit) -> AsyncIterator[Answer]:
+        target = self._targets.find(model.upstream)
+        answer = await self._first_good(target, model, outgoing, admit)
+        try:
+            yield answer
+        finally:
+            answer.release()
+
+    async def _first_good(
+        self, target: Target, model: Model, outgoing: Outgoing, admit: Admit
+    ) -> PooledAnswer:
+        budget = self._budgets.setdefault(target.name, RetryBudget())
+        budget.earn()
+        number = 0
+        while True:
+            number += 1
+            attempt = Attempt(id=new_id("att", self._clock), upstream=target.name, number=number)
+            await admit(attempt)
+            try:
+                answer = await self._attempt(target, model, outgoing, attempt)
+            except UpstreamFailed as failure:
+                wait = wait_after_failure(number, failure)
+                if wait is None or not budget.spend():
+                    raise
+            else:
+                wait = wait_after_status(number, answer.status, answer.headers)
+                if wait is None or not budget.spend():
+                    _refuse_unfit(answer)
+                    return answer
+                answer.release()
+            await self._pause(wait)
+
+    async def _attempt(
+        self, target: Target, model: Model, outgoing: Outgoing, attempt: Attempt
+    ) -> PooledAnswer:
+        headers = list(outgoing.headers)
+        credential = target.credential()
+        if credential is not None:
+            headers.append(credential)
+        url = target.url(outgoing.path, outgoing.query, model.upstream_model)
+        attempt.sent = True
+        try:
+            answer = await self._pool.request(target, url, outgoing.method, headers, outgoing.body())
+        except UpstreamFailed as failure:
+            attempt.sent = failure.code not in (
+                ErrorCode.UPSTREAM_UNREACHABLE,
+                ErrorCode.UPSTREAM_TLS_ERROR,
+            )
+            raise
+        attempt.status = answer.status
+        attempt.upstream_request_id = _first(answer.headers, _REQUEST_ID)
+        return answer
+
+
+def _first(headers: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    return next((headers[name] for name in names if name in headers), None)
+
+
+def _refuse_unfit(answer: PooledAnswer) -> None:
+    """Answers that are not for the client: those about our own key, ways elsewhere, and pages of some edge."""
+    failure = _unfit(answer)
+    if failure is not None:
+        answer.release()
+        raise failure
+
+
+def _unfit(answer: PooledAnswer) -> UpstreamFailed | None:
+    status = answer.status
+    if status in (401, 403):
+        return UpstreamFailed(
+            ErrorCode.UPSTREAM_AUTH_ERROR,
+            "The upstream did not accept the gateway's own credential. Your key is fine; tell the platform team.",
+        )
+    if status < 200 or 300 <= status < 400:
+        return UpstreamFailed(
+            ErrorCode.UPSTREAM_REDIRECT, "The upstream sent the request elsewhere, which is never followed."
+        )
+    if status < 400 or answer.content_type == "application/json":
+        return None
+    if status == 429:
+        return UpstreamFailed(
+            ErrorCode.UPSTREAM_RATE_LIMITED,
+            "The upstream is limiting the rate of requests.",
+            retry_after=retry_after(answer.headers),
+        )
+    return UpstreamFailed(ErrorCode.UPSTREAM_ERROR, f"The upstream failed with status {status}.")

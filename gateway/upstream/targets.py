@@ -1,0 +1,69 @@
+"""The configured upstreams, and how each kind spells an operation's address and its credential."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+from urllib.parse import quote
+
+from gateway.core.errors import ErrorCode, UpstreamFailed
+
+
+class Secret(Protocol):
+    """A credential that does not show itself."""
+
+    def get_secret_value(self) -> str: ...
+
+
+class UpstreamKind(StrEnum):
+    OPENAI = "openai"
+    """OpenAI, or any server that speaks its API under one base URL."""
+    AZURE = "azure"
+    """Azure OpenAI: the model is a deployment in the path, `api-version` in the query, the key in `api-key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One upstream."""
+
+    name: str
+    base_url: str
+    """Without a trailing slash. OpenAI kind: includes `/v1`; Azure: the resource's root."""
+    api_key: Secret | None = field(repr=False)
+    kind: UpstreamKind = UpstreamKind.OPENAI
+    api_version: str = ""
+    connect_seconds: float = 5.0
+    first_byte_seconds: float = 120.0
+
+    def url(self, path: str, query: str, model: str) -> str:
+        """Where an operation is found. `path` is the part after `/v1`."""
+        if self.kind is UpstreamKind.AZURE:
+            version = f"api-version={quote(self.api_version)}"
+            query = f"{version}&{query}" if query else version
+            path = f"/openai/deployments/{quote(model, safe='')}{path}"
+        return f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
+
+    def credential(self) -> tuple[str, str] | None:
+        """The header that proves who we are; None for a server that asks for none."""
+        if self.api_key is None:
+            return None
+        secret = self.api_key.get_secret_value()
+        if self.kind is UpstreamKind.AZURE:
+            return "api-key", secret
+        return "authorization", f"Bearer {secret}"
+
+
+class Targets:
+    """The upstreams by name."""
+
+    def __init__(self, targets: Mapping[str, Target]) -> None:
+        self._targets = dict(targets)
+
+    def find(self, name: str) -> Target:
+        """Raises UpstreamFailed when a policy names an upstream that this process was not given."""
+        target = self._targets.get(name)
+        if target is None:
+            raise UpstreamFailed(
+                ErrorCode.UPSTREAM_UNREACHABLE, "The upstream that serves this model is not set up."
+            )
+        return target
