@@ -8,7 +8,7 @@ from gateway.core.errors import ErrorCode, Refused
 
 
 class Gate:
-    """Every exchange is inside from its first event to its last, those that are turned away at once included."""
+    """Every exchange is inside from its first event to its last, even one that is turned away at once."""
 
     def __init__(self, *, most: int, on_change: Callable[[int], None]) -> None:
         """`most`: exchanges that may be inside at once. `on_change` is told how many there are."""
@@ -22,6 +22,7 @@ class Gate:
 
     @property
     def inside(self) -> int:
+        """Exchanges under way."""
         return self._inside
 
     @contextmanager
@@ -42,10 +43,10 @@ class Gate:
         """Raises Refused: `draining`, `overloaded`."""
         if self.draining:
             raise Refused(
-                ErrorCode.DRAINING, "The gateway is restarting. Send the request again.", retry_after=1.0
+                ErrorCode.DRAINING, "The gateway is stopping. Send the request again.", retry_after=1
             )
         if self._inside > self._most:
-            raise Refused(ErrorCode.OVERLOADED, "The gateway is full. Send the request again.", retry_after=1.0)
+            raise Refused(ErrorCode.OVERLOADED, "The gateway is full. Send the request again.", retry_after=1)
 
     async def empty(self) -> None:
         """Wait until nobody is inside."""

@@ -138,12 +138,70 @@ class Pipeline:
         self._enforce(exchange, shaped.notes)
         call = exchange.call = shaped.call
         # 8  reserve everything at once, or nothing
-        tokens = expected_tokens(call)
-        async with self.reservations.reserve(exchange.id, principal, policy.limits, model.name, tokens) as held:
-            self._enforce_limits(exchange, held)
-            # 9  send; every attempt is on record before its first byte
-            outgoing = _outgoing(call, incoming)
-            async with self.upstreams.send(model, outgoing, self._admission(exchange)) as answer:
-                # 10 relay, while a side reader watches for usage
-                await self._relay(exchange, call, answer, reply)
-        # 11 settle, 12 finish: see `_finish`
+        with await self.reservations.reserve(
+            exchange.id, principal, policy, model.name, expected_tokens(call)
+        ) as held:
+            exchange.standings = held.standings
+            self._enforce(exchange, held.denials)
+            try:
+                # 9  send; every attempt is on record before its first byte
+                outgoing = _outgoing(call, incoming)
+                async with self.upstreams.send(model, outgoing, self._admission(exchange)) as answer:
+                    # 10 relay, while a side reader watches for usage
+                    await self._relay(exchange, answer, reply)
+            finally:
+                # 11 settle with what was really spent
+                self._settle(exchange, held)
+        # 12 finish: see `run`
+
+    def _enforce(self, exchange: Exchange, decisions: Iterable[Deny]) -> None:
+        """The one place that acts on decisions. Raises Refused for the first one that is enforced."""
+        for deny in decisions:
+            if deny.mode is Mode.OFF:
+                continue
+            self.metrics.decided(exchange.policy.team if exchange.policy else "unknown", deny)
+            if deny.mode is Mode.ENFORCE:
+                raise Refused(
+                    deny.code, deny.reason, param=deny.param, retry_after=deny.retry_after, rule=deny.rule
+                )
+            exchange.notes.append(deny)
+
+    def _refuse_again(self, exchange: Exchange, refusal: Refusal | None) -> None:
+        """Whoever was refused for rate a moment ago still is, with the standings that they had."""
+        if refusal is not None:
+            exchange.standings = refusal.standings
+            self._enforce(exchange, (refusal.deny,))
+
+    async def _read(self, endpoint: Endpoint, incoming: Incoming) -> Call:
+        content_type = incoming.headers.get("content-type", "")
+        if media_type(content_type) != MULTIPART:
+            body = await incoming.read(self.bounds.json_bytes)
+            return parse_json(endpoint, content_type, body, max_depth=self.bounds.json_depth)
+        with FormReader(content_type=content_type) as reader:
+            async for data in incoming.body(self.bounds.form_bytes):
+                reader.feed(data)
+            return parse_form(endpoint, reader)
+
+    async def _answer_locally(
+        self, exchange: Exchange, policy: Policy, params: Mapping[str, str], reply: Reply
+    ) -> None:
+        """GET /v1/models and /v1/models/{model}: from the catalogue, what this caller may use."""
+        if "model" not in params:
+            body = model_list(usable_models(policy))
+        else:
+            model = usable_model(policy, unquote(params["model"]))
+            if model is None:
+                raise Refused(ErrorCode.NOT_FOUND, "There is no such model, or your team may not use it.", param="model")
+            body = one_model(model)
+        exchange.status = 200
+        await reply.send(200, [("content-type", JSON)], body)
+
+    def _admission(self, exchange: Exchange) -> Callable[[Attempt], Awaitable[None]]:
+        async def admit(attempt: Attempt) -> None:
+            exchange.attempts.append(attempt)
+            await self.recorder.admit(exchange, attempt)
+
+        return admit
+
+    async def _relay(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
+        call = exchange.call

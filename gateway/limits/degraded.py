@@ -1,15 +1,17 @@
 """Redis away is a state, not an error: then this replica goes on by itself, at its own share of every limit.
 
-The breaker opens after three failures or slow replies in a row, so that nobody waits for a Redis that is not there;
-it is probed in the background, never by a request, and closes after five good probes. What was reserved in one place
-is settled in that place; settlements that Redis missed are kept, and delivered when it is back.
+The breaker opens after three failures or slow replies in a row, so that nobody waits for a Redis that is
+not there; it is probed in the background, never by a request, and closes after five good probes. What was
+reserved in one place is settled in that place; settlements that Redis missed are kept, and delivered when
+it is back.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.errors import StoreUnavailable
@@ -20,6 +22,7 @@ OnChange = Callable[[bool, str], None]
 """Told whether the limits are degraded from now on, and why: one log line and one gauge, each way."""
 
 _DELIVERED_TOGETHER: Final = 256
+_Reply = TypeVar("_Reply")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Breaker:
 
     failures: int = 3
     """So many failures or slow calls in a row open it."""
-    slow: float = 0.05
+    slow: float = 0.08
     """Seconds from which a call is slow."""
     good_probes: int = 5
     """So many good probes in a row close it."""
@@ -93,12 +96,12 @@ class ResilientLimiter:
         await self._settle_there(there)
 
     async def renew(self, holds: Sequence[Hold]) -> None:
-        await self._fallback.renew([self._here[hold.exchange_id] for hold in holds if self._is_here(hold)])
-        if not self.degraded:
-            try:
-                await self._watch(self._primary.renew([hold for hold in holds if not self._is_here(hold)]))
-            except StoreUnavailable:
-                return  # the next round comes long before the leases end
+        here = [own for hold in holds if (own := self._here.get(hold.exchange_id)) is not None]
+        there = [hold for hold in holds if hold.exchange_id not in self._here]
+        await self._fallback.renew(here)
+        if there and not self.degraded:
+            with suppress(StoreUnavailable):  # the next round comes long before the leases end
+                await self._watch(self._primary.renew(there))
 
     async def run(self) -> None:
         """Probe the primary while it is away; deliver what it missed. Never returns."""
@@ -107,7 +110,7 @@ class ResilientLimiter:
             await self._sleep(self._breaker.interval)
             await (self._probe() if self.degraded else self._deliver())
 
-    async def _watch[Reply](self, call: Awaitable[Reply]) -> Reply:
+    async def _watch(self, call: Awaitable[_Reply]) -> _Reply:
         """The call's result; a failure, or a reply that was long in coming, counts against the primary."""
         began = self._clock.monotonic()
         try:
@@ -161,9 +164,6 @@ class ResilientLimiter:
     def _owe(self, *spents: Spent) -> None:
         self._owed.extend(spents)
         self._work.set()
-
-    def _is_here(self, hold: Hold) -> bool:
-        return hold.exchange_id in self._here
 
     def _own(self, hold: Hold) -> Hold:
         """The same demands, of limits that are this replica's share."""

@@ -1,7 +1,8 @@
-"""How many tokens a call is expected to use, before it is sent. Pure, and rough: the settlement puts it right.
+"""How many tokens a call is expected to use, before it is sent. Pure, and rough: settling puts it right.
 
-Expected, not the worst: to reserve every caller's `max_tokens` would starve agents that name a large one and use
-little of it. What a key and a model typically answer may be learnt later; it comes in as `typical_output`.
+Expected, not the worst: to reserve every caller's `max_tokens` would starve agents that name a large one
+and use little of it. What a key and a model typically answer may be learnt later; it comes in as
+`typical_output`.
 """
 
 from typing import Final
@@ -19,12 +20,12 @@ _ANSWERS_WITH_TEXT: Final = frozenset({Dialect.CHAT, Dialect.RESPONSES})
 
 
 def input_tokens(characters: int) -> int:
-    """Tokens of a text of so many characters, at the four to a token of English; never too few for none."""
+    """Tokens of a text of so many characters, at four to a token as in English, rounded up."""
     return -(-characters // _CHARACTERS_PER_TOKEN)
 
 
 def output_tokens(call: Call, typical_output: int = TYPICAL_OUTPUT) -> int:
-    """Tokens that the answer is expected to have: what is typical, at most what the caller allows, per choice."""
+    """Tokens of the answer: what is typical, but at most what the caller allows, for each choice."""
     if call.endpoint.dialect not in _ANSWERS_WITH_TEXT:
         return 0
     caps = [cap for member in _CAPS if (cap := _whole(call, member)) is not None]

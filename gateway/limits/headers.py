@@ -1,4 +1,4 @@
-"""`x-ratelimit-*` as OpenAI spells them: of requests and of tokens, each from the limit that is tightest. Pure."""
+"""`x-ratelimit-*` as OpenAI spells them: of requests and of tokens, each of the tightest limit. Pure."""
 
 from collections.abc import Iterable
 from math import ceil

@@ -24,14 +24,14 @@ _RENEW: Final = Script.of("renew.lua")
 _PROBE: Final = Script.of("probe.lua")
 
 _SETTLED_TOGETHER: Final = 32
-"""Settlements that wait for each other. They share one deadline; a thousand would miss it by their number alone."""
+"""Settlements that share one deadline. A thousand would miss it by their number alone."""
 
 
 def connect(url: str, *, timeout: float = TIMEOUT, most_connections: int = 50) -> Redis:
-    """A client for `redis://`, `rediss://` or `unix://`, which connects when it is first used. Raises ValueError.
+    """A client for `redis://`, `rediss://` or `unix://`; it connects when first used. Raises ValueError.
 
-    Without retries, since a script whose reply was lost has perhaps been run; and with RESP2, in which nothing
-    comes unasked: so a connection with something to read is known to be spoilt, and is not used again.
+    Without retries, since a script whose reply was lost has perhaps been run; and with RESP2, in which
+    nothing comes unasked: a connection with something to read is known to be spoilt, and not used again.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -57,7 +57,8 @@ class RedisLimiter:
         forget: float = 60.0,
         timeout: float = TIMEOUT,
     ) -> None:
-        """Seconds: `lease`, `keep` and `forget` as in MemoryLimiter; `timeout`, the longest wait for an answer."""
+        """Seconds: `lease`, `keep` and `forget` as in MemoryLimiter; `timeout`, the longest wait for an
+        answer."""
         self._scripts = Scripts(client=client, timeout=timeout)
         self._lease_us = int(lease * MICRO)
         self._keep_ms = int(keep * 1000)

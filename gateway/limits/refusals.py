@@ -1,8 +1,7 @@
-"""Who was just refused for rate is refused again from memory, until waiting has helped: no body is read for it, and
-no store is asked.
+"""Who was just refused for rate is refused again from memory, unread, until waiting has helped.
 
-Only refusals that no other call could escape are remembered: of a limit on requests, of the key or the team, for
-all models. A new policy version forgets them, since it may have a higher limit.
+Only refusals that no other call could escape are remembered: of a limit on requests, of the key or the
+team, for all models. A new policy version forgets them, since it may have a higher limit.
 """
 
 from collections import OrderedDict

@@ -1,7 +1,7 @@
-"""What one exchange holds, from its admission to its settlement. Settled exactly once; left alone, given back.
+"""What one exchange holds, from its admission to its settlement. Settled exactly once, or given back.
 
-Settling does not wait: it hands over, so that a client that hangs up cannot lose it. Settlements that wait at the
-same time go to the store together.
+Settling does not wait: it hands over, so that a client that hangs up cannot lose it. Settlements that wait
+at the same time go to the store together.
 """
 
 from collections.abc import Callable
@@ -14,41 +14,36 @@ from gateway.core.policy import Counted, Policy
 from gateway.core.principal import Principal
 from gateway.core.standing import Standing
 from gateway.limits.demands import Demands
-from gateway.limits.interfaces import Grant, Hold, Limiter, Refusal, Spent
+from gateway.limits.interfaces import Demand, Grant, Hold, Limiter, Refusal, Spent
 from gateway.limits.refusals import RecentRefusals
 
 _Settle = Callable[[Spent], None]
 
 
 class Reservation:
-    """The answer to a reservation, and what is held by it: nothing when it was refused. Use it with `with`."""
+    """What a limiter decided, and what is held by it: nothing when it refused. To be used in a `with`."""
 
     __slots__ = ("_hold", "_on_leak", "_settle", "denials", "standings")
 
     def __init__(
         self, *, decision: Grant | Refusal, hold: Hold, settle: _Settle, on_leak: Callable[[str], None]
     ) -> None:
-        refused = isinstance(decision, Refusal)
         self.standings: tuple[Standing, ...] = decision.standings
         """What is left of each limit that the client may know of."""
-        self.denials: tuple[Deny, ...] = (decision.deny,) if isinstance(decision, Refusal) else decision.notes
+        self.denials: tuple[Deny, ...]
         """The refusal, in mode enforce; or what limits in shadow or warn mode have to say."""
-        self._hold = None if refused else hold
+        self._hold: Hold | None
+        if isinstance(decision, Refusal):
+            self.denials, self._hold = (decision.deny,), None
+        else:
+            self.denials, self._hold = decision.notes, hold
         self._settle = settle
         self._on_leak = on_leak
 
     def settle(self, tokens: int) -> None:
         """So many tokens were spent, and the request. The first call counts; later ones do nothing."""
         if self._hold is not None:
-            self._end(
-                self._hold,
-                tuple(
-                    [
-                        tokens if demand.limit.counts is Counted.TOKENS else demand.cost
-                        for demand in self._hold.demands
-                    ]
-                ),
-            )
+            self._end(self._hold, tuple([_amount(demand, tokens) for demand in self._hold.demands]))
 
     def release(self) -> None:
         """Nothing was spent, not even the request: give all of it back. Does nothing after a settlement."""
@@ -81,8 +76,8 @@ class Reservations:
         hand_over: Callable[[Job], None],
         on_leak: Callable[[str], None],
     ) -> None:
-        """`hand_over`: does a job soon, without being waited for. `on_leak`: told the id of an exchange that was
-        left without a settlement."""
+        """`hand_over`: does a job soon, without being waited for. `on_leak`: told the id of an exchange
+        that was left without a settlement."""
         self._limiter = limiter
         self._refusals = refusals
         self._hand_over = hand_over
@@ -100,7 +95,8 @@ class Reservations:
         model_name: str | None,
         expected_tokens: int,
     ) -> Reservation:
-        """Hold all that this exchange may spend, or nothing. Raises StoreUnavailable; then nothing stays held.
+        """Hold all that this exchange may spend, or nothing. Raises StoreUnavailable; then nothing stays
+        held.
 
         `model_name` is the catalogue's; None when the endpoint knows no model.
         """
@@ -131,6 +127,10 @@ class Reservations:
         spents, self._spents = self._spents, []
         if spents:
             await self._limiter.settle(spents)
+
+
+def _amount(demand: Demand, tokens: int) -> int:
+    return tokens if demand.limit.counts is Counted.TOKENS else demand.cost
 
 
 def _nothing(hold: Hold) -> tuple[int, ...]:

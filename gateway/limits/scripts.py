@@ -1,8 +1,8 @@
 """Runs Lua scripts on Redis. Calls that wait at the same time travel together, in one pipeline.
 
-Callers never touch the connection: they wait for a reply that one loop brings. So a caller that gives up or is
-cancelled leaves no half answer behind for the next one; and what it asked for, if still unsent, is not sent.
-Nothing is tried twice, except a script that Redis does not know any more: that is sent in full.
+Callers never touch the connection: they wait for a reply that one loop brings. So a caller that gives up or
+is cancelled leaves no half answer behind for the next one; and what it asked for, if still unsent, is not
+sent. Nothing is tried twice, except a script that Redis does not know any more: that is sent in full.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The promises of `metering/`: what it cost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,12 +22,16 @@ class Admission:
     subject: str
     endpoint: str
     asked_model: str
+    """As the client wrote it."""
     model: str
+    """As the catalogue calls it."""
     upstream: str
     policy_version: str
     stream: bool
-    estimated_input_tokens: int
-    """What a crash is settled with."""
+    estimate: Usage
+    """What the attempt is settled with if the process dies: input, and output as far as it can be expected."""
+    estimated_cost: int | None
+    """Micro-dollars of that estimate; None is `unpriced`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,10 @@ class Settlement:
 
     attempt_id: str
     settled_at: int
-    """Milliseconds since 1970."""
+    """Milliseconds since 1970: the time by which reports sort, so that a past day never changes."""
     cause: Cause
     status: int | None
+    """The upstream's HTTP status; None when no answer came."""
     usage: Usage
     cost: int | None
     """Micro-dollars; None is `unpriced`, which is an alarm, and never 0."""
@@ -63,29 +68,45 @@ class UsageRow:
     cost: int
     """Micro-dollars of the priced attempts."""
     unpriced: int
-    """Attempts whose model had no price."""
+    """Attempts that used something for which their model had no price."""
     estimated: int
-    """Attempts whose usage is our own estimate."""
+    """Attempts that used something, by our own count or estimate and not by the provider's."""
 
 
 class Ledger(Protocol):
     """The truth about what was spent. Append-only; idempotent by attempt id; settled exactly once."""
 
     async def admit(self, admission: Admission) -> None:
-        """Returns when the line is safely written. Raises StoreUnavailable when it cannot be."""
+        """Returns when the line is safely written. Raises StoreUnavailable when it cannot be, without delay.
+
+        Who is cancelled while waiting need do nothing: the attempt is settled as having used nothing.
+        """
 
     def settle(self, settlement: Settlement) -> None:
-        """Hand the line over without waiting. It is written soon, and before `close` returns."""
+        """Hand the line over, without waiting. It is written soon, before `close` returns, and once: of two
+        settlements of one attempt the first counts. While the store is away it is kept.
+        """
+
+    async def recover(self) -> int:
+        """Settle as estimated (`Cause.CRASH`) what processes that are dead admitted and never settled; how many.
+
+        To be called at the start and then now and again; never touches a living process's attempts.
+        Raises StoreUnavailable.
+        """
 
     async def close(self) -> None:
-        """Write everything that was handed over."""
+        """Write everything that was handed over. Raises StoreUnavailable when that cannot be done in time."""
 
 
-class UsageReader(Protocol):
-    """Reports over the ledger."""
+class UsageReports(Protocol):
+    """What the ledger says. Every method raises StoreUnavailable when the store is away."""
 
     async def usage(self, by: Sequence[str], since: int | None, until: int | None) -> Sequence[UsageRow]:
-        """Sums grouped by `team`, `model`, `key`, `day` or `endpoint`; times in milliseconds since 1970."""
+        """Sums over the attempts settled from `since` on and before `until`, in milliseconds since 1970.
 
-    async def unsettled(self) -> Iterable[Admission]:
-        """Attempts that were admitted and never settled."""
+        Grouped by any of `team`, `model`, `key`, `day` (UTC) and `endpoint`, and sorted by them.
+        Raises ValueError for another group.
+        """
+
+    async def unsettled(self) -> Sequence[Admission]:
+        """Attempts that were admitted and are not settled: under way, or left by a process that died."""

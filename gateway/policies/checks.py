@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import Any, Self
 
+from gateway.core.patterns import matches
 from gateway.policies.document import Path
 from gateway.policies.problems import Problem
 from gateway.policies.reading import Files, Source
@@ -131,7 +131,7 @@ def _no_model(pattern: str, models: Collection[str], aliases: Mapping[str, str])
 
 
 def _matches_any(pattern: str, names: Collection[str]) -> bool:
-    return pattern in names or any(fnmatchcase(name, pattern) for name in names)
+    return pattern in names or any(matches((pattern,), name) for name in names)
 
 
 def _similar(name: str, names: Collection[str]) -> str:

@@ -1,8 +1,8 @@
 """Keeps the book up to date with the files. Its law: a set that is broken in any way changes nothing.
 
-The directory is watched, not the files: a ConfigMap is updated by swapping a symlink, which a watch on a file does
-not see. Since a watch can also miss things (network file systems, a directory that was itself replaced), the files
-are compared every minute besides.
+The directory is watched, not the files: a ConfigMap is updated by swapping a symlink, which a watch on a file
+does not see. Since a watch can also miss things (network file systems, a directory that was itself replaced),
+the files are compared every minute besides.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Changes = Callable[[Path], AsyncIterator[object]]
 
 
 async def watch(directory: Path) -> AsyncIterator[object]:
-    """Yields at every change in the directory. Ends after a while without one, so that the watch is made anew."""
+    """Yields at every change in the directory. Ends after a minute without one: the watch is made anew."""
     timeout = int(COMPARE_SECONDS * 1000)
     try:
         async for changes in awatch(
@@ -66,7 +66,7 @@ class PolicyWatcher:
         self._problems: tuple[Problem, ...] = ()
 
     def reload_now(self) -> bool:
-        """Compare the files with the book and take them over if they are good. Says whether the book changed."""
+        """Take the files over if they are new and good. Says whether the book changed."""
         return self._take(self._read())
 
     async def run(self) -> None:

@@ -25,7 +25,7 @@ def read_form(body: bytes, content_type: str) -> tuple[Field, ...]:
     head["content-type"] = content_type
     boundary = head.get_boundary()
     _, *parts = (b"\r\n" + body).split(b"\r\n--" + (boundary or "").encode())
-    if not boundary or not parts or not parts.pop():
+    if not boundary or not parts or not parts.pop().startswith(b"--"):
         raise Refusal(error(400, "Could not parse multipart form"))
     return tuple(_field(part) for part in parts)
 

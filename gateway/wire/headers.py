@@ -45,22 +45,16 @@ def check_head(incoming: Incoming, accepts: frozenset[str]) -> None:
     `unsupported_content_encoding`.
     """
     headers = incoming.headers
-    names = [name.lower() for name, _ in headers.items()]
-    if len(names) > _MOST_HEADERS:
+    if len(list(headers.items())) > _MOST_HEADERS:
         raise Refused(ErrorCode.HEADERS_TOO_LARGE, f"More than {_MOST_HEADERS} header fields were sent.")
-    if len(set(names)) < len(names):
-        _check_repeated(names)
+    for name in _SINGLE:
+        if len(headers.getall(name, [])) > 1:
+            raise Refused(ErrorCode.BAD_REQUEST, f"The header {name} was sent more than once.")
     if headers.get("expect", "").lower() not in ("", "100-continue"):
         raise Refused(ErrorCode.BAD_REQUEST, "The header expect may only say 100-continue.")
     _check_framing(headers)
     if accepts:
         _check_body_kind(headers, accepts)
-
-
-def _check_repeated(names: list[str]) -> None:
-    for name in _SINGLE:
-        if names.count(name) > 1:
-            raise Refused(ErrorCode.BAD_REQUEST, f"The header {name} was sent more than once.")
 
 
 def _check_framing(headers: Headers) -> None:

@@ -1,8 +1,9 @@
 """Server-sent events: bytes to events and back. The only SSE decoder of the house; it never waits.
 
-Where an event ends (`Cutter`) and what it says (`read_event`) are two questions, because the relay passes the very
-bytes on and only looks at some of them. A line ends in LF, CRLF or a lone CR and in nothing else: U+2028 and U+0085
-are text. An event longer than `LONGEST` goes by in pieces, unread, so that no stream can fill the memory.
+Where an event ends (`Cutter`) and what it says (`read_event`) are two questions, because the relay passes the
+very bytes on and only looks at some of them. A line ends in LF, CRLF or a lone CR and in nothing else: U+2028
+and U+0085 are text. An event longer than `LONGEST` goes by in pieces, unread, so that no stream can fill the
+memory.
 """
 
 import re
@@ -21,7 +22,7 @@ _REACH: Final = 3
 
 
 class Piece(NamedTuple):
-    """Consecutive bytes of a stream, its lines' ends and blank lines included. Most pieces are one whole event."""
+    """Consecutive bytes of a stream, line ends and blank lines included: one whole event in most cases."""
 
     raw: bytes
     first: bool = True
@@ -36,9 +37,9 @@ class Piece(NamedTuple):
 
 
 class Cutter:
-    """Cuts a stream into events. The pieces, put together, are the stream; how it was portioned does not matter.
+    """Cuts a stream into events, however it was portioned. The pieces, put together, are the stream.
 
-    Blank lines that end nothing are pieces of their own. Holds at most `longest` bytes and the portion just fed.
+    Blank lines that end nothing are pieces of their own. At most `longest` bytes are held between portions.
     """
 
     __slots__ = ("_carriage", "_held", "_longest", "_scanned", "clean", "inside")
@@ -94,7 +95,9 @@ class Cutter:
         return [Piece(raw, first)]
 
     def _let_go(self) -> list[Piece]:
-        """Give out the start of an event that is too long, but for the bytes that its blank line may begin with."""
+        """Give out the start of an event that is too long, but for the bytes that its blank line may begin
+        with.
+        """
         ready = bytes(self._held[:-_REACH])
         if not ready:
             return []

@@ -1,7 +1,7 @@
 """Answers that are no stream of events: they pass as they come, and are read when they are over.
 
-JSON is collected up to `LONGEST_BODY` and decoded once, of which only the few members that are wanted are made into
-objects. Of what is longer the end is kept, where the usage stands.
+JSON is collected up to `LONGEST_BODY` and decoded once, of which only the few members that are wanted are
+made into objects. Of what is longer the end is kept, where the usage stands.
 """
 
 import re
@@ -13,6 +13,7 @@ from gateway.core.endpoint import Meter
 from gateway.core.usage import Observed, Usage, UsageSource
 from gateway.wire.usage_deltas import CountTokens, answers_text
 from gateway.wire.usage_shapes import (
+    TAIL,
     UNREADABLE,
     Tail,
     error_code,
@@ -26,8 +27,10 @@ from gateway.wire.usage_shapes import (
 LONGEST_BODY: Final = 4 << 20
 """Bytes of the longest JSON answer that is kept to be decoded."""
 
-_IMAGE: Final = re.compile(rb'"(?:b64_json|url)"')
-_IMAGE_REACH: Final = len(b'"b64_json"') - 1
+_IMAGE: Final = b'"b64_json"'
+"""What each image of an answer of megabytes has once. (Those that are given by URL make short answers.)"""
+_TIME: Final = re.compile(rb"--> *(?:(\d{1,4}):)?(\d\d):(\d\d)[.,](\d{3})")
+"""Where a subtitle ends."""
 
 
 class _Answer(msgspec.Struct):
@@ -69,9 +72,9 @@ class Passing:
 
 
 class Transcript(Passing):
-    """A transcript as text. Subtitles (srt, vtt) tell by their last time how long the audio was; plain text does not."""
-
-    _TIME: Final = re.compile(rb"--> *(?:(\d{1,4}):)?(\d\d):(\d\d)[.,](\d{3})")
+    """A transcript as text. Subtitles (srt, vtt) tell by their last time how long the audio was; plain text
+    does not.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +86,7 @@ class Transcript(Passing):
         return data
 
     def end(self) -> bytes:
-        times = self._TIME.findall(self._tail.take())
+        times = _TIME.findall(self._tail.take())
         if times:
             hours, minutes, seconds, thousandths = (int(number or 0) for number in times[-1])
             length = ((hours * 60 + minutes) * 60 + seconds) * 1000 + thousandths
@@ -117,7 +120,8 @@ class JsonBody(Passing):
         return data
 
     def end(self) -> bytes:
-        self._observed = self._read_end() if self._size > LONGEST_BODY else self._read(b"".join(self._kept))
+        is_long = self._size > LONGEST_BODY
+        self._observed = self._found_in(self._tail.take()) if is_long else self._read(b"".join(self._kept))
         return super().end()
 
     def observed(self) -> Observed:
@@ -131,35 +135,32 @@ class JsonBody(Passing):
         try:
             said = _images.decode(body) if self._meter is Meter.IMAGES else _answers.decode(body)
         except UNREADABLE:
-            found = read_usage(find_usage(body[-TAIL:]))
-            return Observed(usage=found, finished=found is not None)
+            return self._found_in(body[-TAIL:])
+        images = len(said.data or ()) if isinstance(said, _Images) else 0
         return Observed(
-            usage=self._usage(said),
+            usage=self._usage(said.usage, images, said.duration),
             model=name_or_none(said.model),
             service_tier=name_or_none(said.service_tier),
             finished=True,
             error=error_code(said.error),
         )
 
-    def _usage(self, said: _Answer) -> Usage | None:
-        if isinstance(said, _Images):
-            return read_image_usage(said.usage, images=len(said.data or ()))
-        if self._meter is Meter.AUDIO:
-            return read_usage(said.usage) or read_duration(said.duration)
-        return read_usage(said.usage)
+    def _found_in(self, tail: bytes) -> Observed:
+        """What the end of an answer tells that is too long to be decoded, or cannot be."""
+        usage = self._usage(find_usage(tail), self._images)
+        return Observed(usage=usage, finished=tail.rstrip().endswith(b"}"))
+
+    def _usage(self, found: object, images: int, duration: object = None) -> Usage | None:
+        if self._meter is Meter.IMAGES:
+            return read_image_usage(found, images=images)
+        usage = read_usage(found)
+        return read_duration(duration) if usage is None and self._meter is Meter.AUDIO else usage
 
     def _let_go(self) -> None:
         """Keep the end of an answer that has become too long, and count the images in it as they go by."""
         for data in self._kept:
             self._tail.add(data)
-            if self._meter is Meter.IMAGES:
-                window = self._last + data
-                self._images += len(_IMAGE.findall(window))
-                self._last = window[-_IMAGE_REACH:]
+            window = self._last + data
+            self._images += window.count(_IMAGE)
+            self._last = window[1 - len(_IMAGE) :]
         self._kept.clear()
-
-    def _read_end(self) -> Observed:
-        tail = self._tail.take()
-        found = find_usage(tail)
-        usage = read_image_usage(found, images=self._images)
-        return Observed(usage=usage, finished=tail.rstrip().endswith(b"}"))

@@ -1,10 +1,12 @@
 """Chat and completion streams: what they cost is always read, and shown only to those who asked.
 
-The gateway sets `stream_options.include_usage` on every stream. For a client that had not, the extra chunk and the
-`"usage":null` members that the option brings are taken out again; everything else passes byte for byte.
+The gateway sets `stream_options.include_usage` on every stream. For a client that had not, the extra chunk
+and the `"usage":null` members that the option brings are taken out again; everything else passes byte for
+byte.
 
-This runs for every chunk of every stream, so a chunk that looks like the one before it is judged by its bytes alone:
-the same head up to its choices, and after them one of the known feet. Only what looks different is decoded.
+This runs for every chunk of every stream, so a chunk that looks like the one before it is judged by its bytes
+alone: the same head up to its choices, and after them one of the known feet. Only what looks different is
+decoded.
 """
 
 from typing import Any, Final
@@ -22,8 +24,8 @@ _HEAD_END: Final = b'"choices":['
 _UNSEEN: Final = b"\xff"
 """A head that no chunk has: the byte does not occur in UTF-8."""
 
-_TELLING: Final = (b'"usage"', b'"error"', b"\n", b"\r")
-"""What must not hide in a head, since a head is never looked into."""
+_TOLD: Final = (b'"usage"', b'"error"')
+"""Names that make a chunk worth decoding."""
 
 _FEET: Final = {
     b"}\n\n": b"]}\n\n",
@@ -100,15 +102,18 @@ class ChatStream:
     def _glance(self, raw: bytes) -> bytes | None:
         """What to relay of a chunk that has nothing to say but its choices; None when it is not plainly that.
 
-        The first bracket after the head closes the choices if a foot follows it: what follows it up to the end of the
-        JSON text has no other bracket, so whatever closes the array is this one.
+        After the last bracket stands one of the feet, in which nothing is hidden. The bracket closes the
+        choices, or an array that comes after them; names in between would show, as quotes in JSON strings are
+        escaped.
         """
         rest = raw.removeprefix(self._head)
         if len(rest) == len(raw):
             return None
-        choices, _, foot = rest.partition(b"]")
+        choices, _, foot = rest.rpartition(b"]")
         shown = _FEET.get(foot) or _padded_foot(foot)
-        if shown is None or choices.find(b"\n") >= 0 or choices.find(b"\r") >= 0:
+        if shown is None or rest.find(b"\n") != len(rest) - 2 or rest.find(b"\r") >= 0:
+            return None
+        if choices.find(b"]") >= 0 and any(name in choices for name in _TOLD):
             return None
         self._generated.add(choices)
         return self._head + choices + shown if self._conceal else raw
@@ -145,13 +150,14 @@ class ChatStream:
 def _without_null(raw: bytes, data: bytes) -> bytes:
     """The event without the chunk's `usage` member, which is null.
 
-    Quotes inside JSON strings are escaped, so `,"usage":null` is a member wherever it stands; and where the only brace
-    after it is the last one, that one closes its object: it is the chunk's own.
+    Quotes inside JSON strings are escaped, so `,"usage":null` is a member wherever it stands; and where the
+    only brace after it is the last one, that one closes its object: it is the chunk's own.
     """
     at = raw.rfind(_NULL)
     if at >= 0 and raw.find(b"}", at) == len(raw) - 3 and raw.endswith(data + b"\n\n"):
         return raw[:at] + raw[at + len(_NULL) :]
-    return with_data(raw, without_member(data, "usage"))
+    rest = without_member(data, "usage")
+    return raw if rest is data else with_data(raw, rest)
 
 
 def _padded_foot(foot: bytes) -> bytes | None:
@@ -165,5 +171,5 @@ def _padded_foot(foot: bytes) -> bytes | None:
 def _head(raw: bytes) -> bytes:
     """What the next chunk probably begins with, too: everything up to the first choice."""
     head, found, _ = raw.partition(_HEAD_END)
-    plain = found and head.startswith(b"data:") and not any(mark in head for mark in _TELLING)
-    return head + found if plain else _UNSEEN
+    hides = any(mark in head for mark in (*_TOLD, b"\n", b"\r"))
+    return head + found if found and head.startswith(b"data:") and not hides else _UNSEEN

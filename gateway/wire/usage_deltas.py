@@ -1,5 +1,6 @@
-"""Our own count of what a stream has generated, for streams that are cut or say nothing of usage. Nearly every stream
-turns out not to need it: so what carries the text is only remembered as it passes, and read in heaps.
+"""Our own count of what a stream has generated, for streams that are cut or say nothing of usage. Nearly
+every stream turns out not to need it: so what carries the text is only remembered as it passes, and read in
+heaps.
 """
 
 from collections.abc import Callable, Sequence
@@ -104,7 +105,9 @@ def choices_text(parts: Sequence[bytes]) -> str:
 
 
 def deltas_text(parts: Sequence[bytes]) -> str:
-    """What the model wrote in these events' data, whose `delta` is the text itself: responses and transcriptions."""
+    """What the model wrote in these events' data, whose `delta` is the text itself: responses and
+    transcriptions.
+    """
     return "".join([_text(event.delta) for event in _decoded(parts, _deltas)])
 
 
@@ -138,7 +141,9 @@ def _choice_text(choice: _Choice) -> str:
 
 
 def _text(value: object) -> str:
-    """The text itself; or, where a provider sends parts (`[{"type": "text", "text": …}]`), the text of each."""
+    """The text itself; or, where a provider sends parts (`[{"type": "text", "text": …}]`), the text of
+    each.
+    """
     if value is None:
         return ""
     if isinstance(value, str):

@@ -1,8 +1,8 @@
-"""Streams of named events (responses, images, speech, transcriptions): every byte passes as it came, and the few events
-that say what it cost are read from the side.
+"""Streams of named events (responses, images, speech, transcriptions): every byte passes as it came, and the
+few events that say what it cost are read from the side.
 
-An event may hold megabytes of base64. One that is known by its name to say nothing is not looked into, and one that is
-too long to be put together is known by its start and read at its end.
+An event may hold megabytes of base64. One that is known by its name to say nothing is not looked into, and
+one that is too long to be put together is known by its start and read at its end.
 """
 
 import re

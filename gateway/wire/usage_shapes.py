@@ -1,8 +1,8 @@
 """What providers call usage, in our words. The numbers come from outside and become money: what is not a sane
 whole number is treated as if it had not been said, so that nobody is ever given credit.
 
-Five shapes are in use (chat, embeddings, responses and images, speech and transcription, durations). They differ in
-names only, so one table of names reads them all.
+Five shapes are in use (chat, embeddings, responses and images, speech and transcription, durations). They
+differ in names only, so one table of names reads them all.
 """
 
 from collections.abc import Mapping
@@ -46,9 +46,10 @@ _LOOKS: Final = 16
 
 
 def read_usage(found: object) -> Usage | None:
-    """The provider's own count, from a decoded `usage` member. None when it says nothing that can be relied on.
+    """The provider's own count, from a decoded `usage` member; None when it says nothing reliable.
 
-    A part (cached, audio …) that is no sane number, or exceeds its total, is left out: it then costs what the total costs.
+    A part (cached, audio …) that is no sane number, or exceeds its total, is left out: it then costs what the
+    total costs.
     """
     if not isinstance(found, dict):
         return None
@@ -101,7 +102,7 @@ def find_usage(tail: bytes) -> object:
 
 
 class Tail:
-    """The last bytes of something that passes in portions: between `TAIL` and twice as many."""
+    """The last `TAIL` bytes of something that passes in portions."""
 
     __slots__ = ("_kept",)
 
@@ -114,8 +115,8 @@ class Tail:
             del self._kept[:-TAIL]
 
     def take(self) -> bytes:
-        """What was kept; the next thing can then pass."""
-        kept, self._kept = bytes(self._kept), bytearray()
+        """The tail of what passed so far; then something else may pass."""
+        kept, self._kept = bytes(self._kept[-TAIL:]), bytearray()
         return kept
 
 

@@ -145,7 +145,7 @@ async def output_of(command: list[str], environment: Mapping[str, str] = {}) -> 
 
 @asynccontextmanager
 async def started(name: str, place: Place, core: int) -> AsyncIterator[Running]:
-    """The contestant, alone on `core`, for as long as the context lasts. Its log is kept in the place's folder."""
+    """The contestant, alone on `core`, while the context lasts. Its log is kept in the place's folder."""
     plan = await CONTESTANTS[name](place)
     log = place.folder / "log"
     with log.open("wb") as sink, pinned(core):

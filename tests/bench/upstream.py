@@ -52,8 +52,8 @@ def _framed_event(number: int, usage: bool) -> bytes:
 class Timetable:
     """What is due when, on the clock of `time.monotonic`, a fifth of a millisecond exact.
 
-    The loop's own clock and timers count whole milliseconds: they would bundle events, and a bundle is cheaper to
-    relay than events that come one by one, as they do in the world.
+    The loop's own clock and timers count whole milliseconds: they would bundle events, and a bundle is
+    cheaper to relay than events that come one by one, as they do in the world.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

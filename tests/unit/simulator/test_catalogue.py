@@ -30,7 +30,7 @@ def test_every_model_of_a_known_family_exists(name: str) -> None:
     check(name, azure=False)
 
 
-@pytest.mark.parametrize("name", ["claude", "GPT-4o", "", "agpt-4"])
+@pytest.mark.parametrize("name", ["llama", "GPT-4o", "", "agpt-4"])
 def test_no_other_model_exists(name: str) -> None:
     with pytest.raises(Refusal):
         check(name, azure=False)

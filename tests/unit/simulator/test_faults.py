@@ -149,6 +149,7 @@ async def test_usage_can_be_missing_everywhere(send: Any, simulator: Simulator, 
     assert reply.status == 200
     assert b"_tokens_details" not in reply.body
     assert b"total_tokens" not in reply.body
+    assert b'"choices":[]' not in reply.body
     assert simulator.requests[0].usage is None
 
 

@@ -16,7 +16,21 @@ CHAT = Endpoint("chat_completions", "POST", "/v1/chat/completions", "chat", mode
 RESPONSES = Endpoint("responses", "POST", "/v1/responses", "responses", model=ModelRule.OPTIONAL)
 
 CHARACTERS = [
-    *("a", "b", ":", "\\u003a", "\\u003A", "\\u003c", "u003a", "\\\\", '\\"', "\\n", "\\/", "é", "\\u00E9"),
+    *(
+        "a",
+        "b",
+        ":",
+        "\\u003a",
+        "\\u003A",
+        "\\u003c",
+        "\\\\u003a",
+        "\\\\",
+        '\\"',
+        "\\n",
+        "\\/",
+        "é",
+        "\\u00E9",
+    ),
     *("😀", "\\ud83d\\ude00", "{", "}", "[", "]", ",", " ", '":'.replace('"', '\\"'), "\x7f", "\\u0000"),
 ]
 """Ways to write a character inside a JSON string, the colon above all."""
@@ -174,6 +188,13 @@ def test_a_repeated_name_is_named_when_it_is_short(body: bytes, param: str | Non
 def test_a_repeated_name_far_into_the_body_is_refused_without_being_named() -> None:
     error = refusal(b'{"x":[' + b"{}," * 60_000 + b'{"a":1,"a":2}]}')
     assert (error.code, error.param) == (ErrorCode.DUPLICATE_JSON_KEY, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["\\u003a", "\\u003A", "\\\\u003a", "\\\\\\u003a", "\\u003c", "u003a", "\\n:"]
+)
+def test_colons_may_be_written_in_any_way(text: str) -> None:
+    assert parse(f'{{"{text}": "{text}"}}').members == json.loads(f'{{"{text}": "{text}"}}')
 
 
 def test_the_same_name_in_different_objects_is_no_repetition() -> None:

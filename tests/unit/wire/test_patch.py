@@ -60,13 +60,8 @@ def json_objects(draw: st.DrawFn, *, unique: bool = True) -> Object:
     return Object(members, text.encode())
 
 
-values = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text()
-    | st.dictionaries(st.text(), st.integers(), max_size=2)
-)
+texts = st.text('aé😀"\\\n:,{}', max_size=5)
+values = st.none() | st.booleans() | st.integers() | texts | st.dictionaries(texts, st.integers(), max_size=2)
 changes = st.dictionaries(st.sampled_from(NAMES), values | st.just(REMOVED), max_size=5)
 
 
@@ -184,6 +179,11 @@ def test_a_form_is_not_json() -> None:
 def test_what_is_not_one_object_with_distinct_members_has_no_spans(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         find_members(raw)
+
+
+def test_a_repeated_member_whose_nested_members_fit_the_gaps_is_noticed() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        find_members(b'{"a":1,"b":22,"a":{"z":0,"kkkkkkk":9}}')
 
 
 @pytest.mark.parametrize(

@@ -1,39 +1,29 @@
 """Whether a policy lets its holder use an endpoint and the models that a request names.
 
-What no file mentions is denied, and in the same words as what is not allowed: nobody can find out by asking what
+What no file mentions is denied in the same words as what is not allowed: nobody can find out by asking what
 other teams use. Aliases are resolved first; allow-lists speak of models.
 """
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Any, Final
 
 from gateway.core.call import Call
 from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import Endpoint, ModelRule
 from gateway.core.errors import ErrorCode
+from gateway.core.patterns import matches
 from gateway.core.policy import AllowList, Model, Policy
 
 _ENDPOINTS: Final = "endpoints"
 _MODELS: Final = "models"
 _DEPRECATED: Final = "models.deprecated"
 _LONGEST_SHOWN: Final = 80
-
-
-def allows(allow_list: AllowList, name: str) -> bool:
-    """Whether the list names it. `name` is one of ours (an endpoint, a model of the catalogue), never junk."""
-    return _is_listed(allow_list.names, name)
-
-
-@lru_cache(maxsize=16_384)
-def _is_listed(patterns: tuple[str, ...], name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+_WHERE_TO_LOOK: Final = "GET /v1/models lists what you may use."
 
 
 def authorize_endpoint(policy: Policy, endpoint: Endpoint) -> list[Deny]:
     """A Deny (`endpoint_not_allowed`) for an endpoint that the policy does not name."""
-    if policy.endpoints.mode is Mode.OFF or allows(policy.endpoints, endpoint.name):
+    if policy.endpoints.mode is Mode.OFF or matches(policy.endpoints.names, endpoint.name):
         return []
     reason = f"Your team may not use the endpoint `{endpoint.name}`."
     return [Deny(ErrorCode.ENDPOINT_NOT_ALLOWED, reason, _ENDPOINTS, policy.endpoints.mode)]
@@ -42,8 +32,8 @@ def authorize_endpoint(policy: Policy, endpoint: Endpoint) -> list[Deny]:
 def authorize_call(policy: Policy, call: Call) -> list[Deny]:
     """Denies for models, and notes about models that go away.
 
-    Besides `model`, a request can name models in its tools and for its moderation. Those go upstream as they are
-    written, so they must be names of models that mean the same there.
+    Besides `model`, a request can name models in its tools and for its moderation. Those go upstream as they
+    are written, so they must be names of models that mean the same there.
     """
     if call.endpoint.model is ModelRule.NONE:
         return []
@@ -73,7 +63,7 @@ def usable_model(policy: Policy, name: str) -> Model | None:
 
 def _may_use(allow_list: AllowList, name: str) -> bool:
     """Whether a request for it would pass: a list that is not enforced refuses nothing."""
-    return allow_list.mode is not Mode.ENFORCE or allows(allow_list, name)
+    return allow_list.mode is not Mode.ENFORCE or matches(allow_list.names, name)
 
 
 def _judge(policy: Policy, model: Model | None, asked: str, param: str) -> list[Deny]:
@@ -82,7 +72,7 @@ def _judge(policy: Policy, model: Model | None, asked: str, param: str) -> list[
     if model is None:
         return [_not_allowed(asked, param, Mode.ENFORCE)]
     denies = []
-    if allow_list.mode is not Mode.OFF and not allows(allow_list, model.name):
+    if allow_list.mode is not Mode.OFF and not matches(allow_list.names, model.name):
         denies.append(_not_allowed(asked, param, allow_list.mode))
     if model.deprecated is not None:
         denies.append(_goes_away(model, param))
@@ -107,7 +97,7 @@ def _as_written(policy: Policy, name: str) -> Model | None:
 
 def _not_allowed(asked: str, param: str, mode: Mode) -> Deny:
     shown = asked if len(asked) <= _LONGEST_SHOWN else f"{asked[:_LONGEST_SHOWN]}…"
-    reason = f"The model `{shown}` does not exist or your team may not use it. GET /v1/models lists what you may use."
+    reason = f"The model `{shown}` does not exist or your team may not use it. {_WHERE_TO_LOOK}"
     return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _MODELS, mode, param)
 
 
