@@ -6,53 +6,47 @@ cannot lose its ledger line.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
+from urllib.parse import unquote
 
 import structlog
 
+from gateway.accounting import Accounting
 from gateway.auth.interfaces import Authenticator
-from gateway.core.attempt import Attempt, Cause
 from gateway.core.call import Call, Form
 from gateway.core.clock import Clock
 from gateway.core.decision import Deny, Mode
-from gateway.core.endpoint import MULTIPART, Endpoint
-from gateway.core.errors import (
-    ClientLeft,
-    ErrorCode,
-    GatewayError,
-    Refused,
-    StoreUnavailable,
-    UpstreamFailed,
-)
+from gateway.core.endpoint import JSON, MULTIPART, Endpoint
+from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, Refused, UpstreamFailed
 from gateway.core.exchange import Exchange, Outcome
-from gateway.core.incoming import HeaderList, Incoming, Reply
+from gateway.core.incoming import Incoming, Reply
 from gateway.core.policy import Model, Policy
-from gateway.core.usage import Observed, Usage
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.estimate import expected_tokens
+from gateway.limits.interfaces import Refusal
 from gateway.limits.refusals import RecentRefusals
-from gateway.limits.reservation import Reservation, Reservations
-from gateway.metering.recorder import Recorder
-from gateway.metering.usage import estimate
+from gateway.limits.reservation import Reservations
 from gateway.ownership.references import check_references
-from gateway.policies.authorize import authorize_call, authorize_endpoint, usable_models
 from gateway.policies.book import PolicyBook
+from gateway.policies.matching import authorize_call, authorize_endpoint, usable_model, usable_models
 from gateway.relay import Relay
 from gateway.shaping.shape import Shaper
 from gateway.shaping.usage import asked_for_usage
 from gateway.telemetry.exchange_log import log_exchange
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.interfaces import Answer, Outgoing, Upstreams
-from gateway.wire.endpoints import EDITS, MODELS, EndpointTable
+from gateway.wire.endpoints import CHAT_COMPLETIONS, EDITS, EndpointTable
 from gateway.wire.headers import check_head, media_type, to_client, to_upstream
 from gateway.wire.legacy_edits import from_chat, to_chat
 from gateway.wire.model_list import model_list, one_model
-from gateway.wire.multipart import FormReader, encode_form, parse_form
+from gateway.wire.multipart import FormReader, parse_form
+from gateway.wire.outgoing import encode
 from gateway.wire.parse import parse_json
-from gateway.wire.patch import encode_json
 from gateway.wire.tokens import Tokenizer
 from gateway.wire.usage_reader import AnswerReader, answer_reader
 
@@ -68,7 +62,7 @@ class CallBounds:
     json_depth: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """Takes one exchange from its first byte to its ledger line."""
 
@@ -82,9 +76,9 @@ class Pipeline:
     reviewer: Reviewer
     shaper: Shaper
     reservations: Reservations
+    accounting: Accounting
     upstreams: Upstreams
     relay: Relay
-    recorder: Recorder
     tokenizer: Tokenizer
     metrics: Metrics
     log: structlog.stdlib.BoundLogger
@@ -118,41 +112,39 @@ class Pipeline:
         check_head(incoming, endpoint.accepts)
         # 2  authenticate: who asks?
         principal = exchange.principal = _certain(await self.authenticator.authenticate(incoming.headers))
-        # 3  find the policy: what may they do? Whoever was refused a moment ago still is, unread.
+        # 3  find the policy: what may they do? Whoever was refused for rate a moment ago still is, unread.
         policy = exchange.policy = _certain(self.policies.policy_for(principal))
-        self._enforce(exchange, self.refusals.find(principal))
+        self._refuse_again(exchange, self.refusals.find(principal, policy))
         self._enforce(exchange, authorize_endpoint(policy, endpoint))
         if endpoint.local:
-            return await self._answer_locally(exchange, policy, match.params, reply)
+            return await self._answer_from_catalogue(exchange, policy, match.params, reply)
         # 4  read, within bounds, and parse, strictly
         call = exchange.call = await self._read(endpoint, incoming)
-        # 5  authorise the model, the tools, and every object that the body names
-        exchange.asked_model = call.model
-        self._enforce(exchange, authorize_call(policy, call))
-        self._enforce(exchange, check_references(call, policy.objects))
-        model = exchange.model = _known(policy, call)
-        # 6  review what is said
-        self._enforce(exchange, await self.reviewer.review(policy.filters, call.texts))
-        # 7  shape
-        shaped = self.shaper.shape(_in_todays_words(call), policy, principal, model)
-        self._enforce(exchange, shaped.notes)
-        call = exchange.call = shaped.call
-        # 8  reserve everything at once, or nothing
-        with await self.reservations.reserve(
-            exchange.id, principal, policy, model.name, expected_tokens(call)
-        ) as held:
-            exchange.standings = held.standings
-            self._enforce(exchange, held.denials)
-            try:
-                # 9  send; every attempt is on record before its first byte
-                outgoing = _outgoing(call, incoming)
-                async with self.upstreams.send(model, outgoing, self._admission(exchange)) as answer:
-                    # 10 relay, while a side reader watches for usage
-                    await self._relay(exchange, answer, reply)
-            finally:
-                # 11 settle with what was really spent
-                self._settle(exchange, held)
-        # 12 finish: see `run`
+        with closing(call.body) if isinstance(call.body, Form) else nullcontext():
+            # 5  authorise the model, the tools, and every object that the body names
+            exchange.asked_model = call.model
+            self._enforce(exchange, authorize_call(policy, call))
+            self._enforce(exchange, check_references(call, policy.objects))
+            model = exchange.model = _known(policy, call)
+            # 6  review what is said
+            self._enforce(exchange, await self.reviewer.review(policy.filters, call.texts))
+            # 7  shape
+            shaped = self.shaper.shape(_in_current_terms(call), policy, principal, model)
+            self._enforce(exchange, shaped.notes)
+            call = exchange.call = shaped.call
+            # 8  reserve everything at once, or nothing
+            tokens = expected_tokens(call)
+            with await self.reservations.reserve(exchange.id, principal, policy, model.name, tokens) as held:
+                exchange.standings = held.standings
+                self._enforce(exchange, held.denials)
+                with self.accounting.of(exchange, held, call, model):
+                    # 9  send; every attempt is on record before its first byte
+                    outgoing, admit = _outgoing(call, incoming), self.accounting.admission(exchange, call)
+                    async with self.upstreams.send(model, outgoing, admit) as answer:
+                        # 10 relay, while a side reader watches for usage
+                        await self._relay(exchange, call, model, answer, reply)
+                # 11 settle: done by leaving `accounting`, whatever happened inside
+        # 12 finish: done by `run`, whatever happened here
 
     def _enforce(self, exchange: Exchange, decisions: Iterable[Deny]) -> None:
         """The one place that acts on decisions. Raises Refused for the first one that is enforced."""
@@ -161,13 +153,10 @@ class Pipeline:
                 continue
             self.metrics.decided(exchange.policy.team if exchange.policy else "unknown", deny)
             if deny.mode is Mode.ENFORCE:
-                raise Refused(
-                    deny.code, deny.reason, param=deny.param, retry_after=deny.retry_after, rule=deny.rule
-                )
+                raise _refused(deny)
             exchange.notes.append(deny)
 
     def _refuse_again(self, exchange: Exchange, refusal: Refusal | None) -> None:
-        """Whoever was refused for rate a moment ago still is, with the standings that they had."""
         if refusal is not None:
             exchange.standings = refusal.standings
             self._enforce(exchange, (refusal.deny,))
@@ -182,26 +171,96 @@ class Pipeline:
                 reader.feed(data)
             return parse_form(endpoint, reader)
 
-    async def _answer_locally(
+    async def _answer_from_catalogue(
         self, exchange: Exchange, policy: Policy, params: Mapping[str, str], reply: Reply
     ) -> None:
-        """GET /v1/models and /v1/models/{model}: from the catalogue, what this caller may use."""
-        if "model" not in params:
-            body = model_list(usable_models(policy))
+        """GET /v1/models and /v1/models/{model}: what this caller may use, and nothing else."""
+        if "model" in params:
+            body = one_model(_listed(policy, unquote(params["model"])))
         else:
-            model = usable_model(policy, unquote(params["model"]))
-            if model is None:
-                raise Refused(ErrorCode.NOT_FOUND, "There is no such model, or your team may not use it.", param="model")
-            body = one_model(model)
+            body = model_list(usable_models(policy))
         exchange.status = 200
         await reply.send(200, [("content-type", JSON)], body)
 
-    def _admission(self, exchange: Exchange) -> Callable[[Attempt], Awaitable[None]]:
-        async def admit(attempt: Attempt) -> None:
-            exchange.attempts.append(attempt)
-            await self.recorder.admit(exchange, attempt)
+    async def _relay(
+        self, exchange: Exchange, call: Call, model: Model, answer: Answer, reply: Reply
+    ) -> None:
+        exchange.status = answer.status
+        headers = to_client(answer.headers, stream=answer.content_type == "text/event-stream")
+        reader = self._reader(call, model, answer)
+        try:
+            if exchange.endpoint is EDITS:
+                await self.relay.pass_translated(exchange, answer, reader, reply, headers, from_chat)
+            else:
+                await self.relay.pass_on(exchange, answer, reader, reply, headers)
+        finally:
+            observed = exchange.observed = reader.observed()
+            if observed.usage is None:
+                exchange.generated = reader.generated_tokens()
 
-        return admit
+    def _reader(self, call: Call, model: Model, answer: Answer) -> AnswerReader:
+        """A compressed answer, which was not asked for, is opaque: it is relayed as it is, and estimated."""
+        opaque = answer.headers.get("content-encoding", "identity") != "identity"
+        return answer_reader(
+            call.endpoint,
+            "application/octet-stream" if opaque else answer.content_type,
+            conceal_usage=not asked_for_usage(call),
+            count_tokens=partial(self.tokenizer.count, encoding=model.encoding),
+        )
 
-    async def _relay(self, exchange: Exchange, answer: Answer, reply: Reply) -> None:
-        call = exchange.call
+    def _finish(self, exchange: Exchange) -> None:
+        """Metrics and the one log line. Does not wait, and nothing skips it."""
+        exchange.finished = self.clock.monotonic()
+        self.metrics.finished(exchange)
+        log_exchange(self.log, exchange)
+
+
+def _certain(decision: _T | Deny) -> _T:
+    """What was decided for, or the refusal."""
+    if isinstance(decision, Deny):
+        raise _refused(decision)
+    return decision
+
+
+def _refused(deny: Deny) -> Refused:
+    return Refused(deny.code, deny.reason, param=deny.param, retry_after=deny.retry_after, rule=deny.rule)
+
+
+def _known(policy: Policy, call: Call) -> Model:
+    """The catalogue's entry. There is one: a call whose model has none was refused by `authorize_call`."""
+    model = policy.catalogue.find(call.model or "")
+    if model is None:
+        raise Refused(ErrorCode.MODEL_NOT_ALLOWED, "There is no such model.", param="model")
+    return model
+
+
+def _listed(policy: Policy, name: str) -> Model:
+    model = usable_model(policy, name)
+    if model is None:
+        raise Refused(
+            ErrorCode.NOT_FOUND, "There is no such model, or your team may not use it.", param="model"
+        )
+    return model
+
+
+def _in_current_terms(call: Call) -> Call:
+    """Legacy edits are asked of the upstream as chat completions."""
+    return to_chat(call, CHAT_COMPLETIONS) if call.endpoint is EDITS else call
+
+
+def _outgoing(call: Call, incoming: Incoming) -> Outgoing:
+    body, size = encode(call)
+    return Outgoing(
+        method=call.endpoint.method,
+        path=call.endpoint.path.removeprefix("/v1"),
+        query=incoming.query,
+        headers=to_upstream(incoming.headers, call.content_type, size),
+        body=body,
+    )
+
+
+def _outcome_of_answer(exchange: Exchange) -> Outcome:
+    """An answer was relayed to its end. The upstream's own fault, told by status or in the stream, is its outcome."""
+    status = exchange.status or 500
+    in_band = exchange.observed is not None and exchange.observed.error is not None and status < 400
+    return Outcome.UPSTREAM_FAILED if status >= 500 or status == 429 or in_band else Outcome.SERVED

@@ -99,14 +99,18 @@ class StreamWatch:
     def end_all(self) -> None:
         """The drain is over: what still runs is ended, and told so."""
         for watched in list(self._watched):
-            self._end(watched, Refused(ErrorCode.DRAINING, "The gateway is restarting. Send the request again."))
+            self._end(
+                watched, Refused(ErrorCode.DRAINING, "The gateway is restarting. Send the request again.")
+            )
 
     def _verdict(self, watched: _Watched, now: float) -> GatewayError | ClientLeft | None:
         if watched.writing:
             stalled = now - watched.moved > self._bounds.client_write
             return ClientLeft("the client takes nothing") if stalled else None
         if now - watched.moved > self._bounds.gap:
-            return UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "The upstream stopped in the middle of its answer.")
+            return UpstreamFailed(
+                ErrorCode.UPSTREAM_TIMEOUT, "The upstream stopped in the middle of its answer."
+            )
         if now - watched.began > self._bounds.whole:
             return UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "The answer took longer than an answer may.")
         return None

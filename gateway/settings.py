@@ -1,39 +1,59 @@
 """Every setting: name, type, default, meaning. Read once at the start, by `app` and `cli` alone.
 
-A setting is an environment variable `GATEWAY_NAME`; nested ones are joined by `__`. The same tree can stand in a YAML
-file named by `GATEWAY_CONFIG_FILE`; variables win over the file. A secret can also be given as the name of a file that
-holds it, in `GATEWAY_NAME_FILE`. Unknown settings are refused, so that a misspelt one cannot be silently ignored.
+A setting is an environment variable `GATEWAY_NAME`; nested ones are joined by `__`. The same tree can stand
+in a YAML file named by `GATEWAY_CONFIG_FILE`; variables win over the file. A secret can also be given as the
+name of a file that holds it, `GATEWAY_NAME_FILE`. Unknown settings are refused: a misspelt one is noticed.
 """
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from gateway.policies.document import read_document
 
 PREFIX: Final = "GATEWAY_"
 _NESTED: Final = "__"
 _CONFIG_FILE: Final = "GATEWAY_CONFIG_FILE"
-_SECRETS: Final = ("KEY_PEPPER", "ADMIN_TOKEN", "API_KEY", "REDIS_URL", "DATABASE_URL")
+_SECRETS: Final = frozenset({"key_pepper", "admin_token", "api_key", "redis_url", "database_url"})
+_SERVICE_LINK: Final = re.compile(
+    r"GATEWAY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?|PORT(?==\w+://))=.*",
+    re.DOTALL,
+)
+"""What Kubernetes itself sets in every pod beside Services whose names begin with `gateway`."""
 _UNKNOWN: Final = "there is no such setting (docs/settings.md lists them all)"
-_SERVICE_LINK: Final = re.compile(r"GATEWAY_(SERVICE_|PORT(_|$))")
-"""Variables that Kubernetes itself sets in every pod beside a Service called `gateway`."""
+_WORDS: Final = {
+    "missing": "must be set",
+    "extra_forbidden": _UNKNOWN,
+    "model_type": "holds settings by name, no value of its own",
+    "dict_type": "holds settings by name, no value of its own",
+}
+"""Kinds of mistakes for which pydantic's own sentences say little to operators."""
 
 
 class SettingsError(Exception):
-    """The settings are wrong. `problems` names every mistake."""
+    """The settings are wrong. `problems` names every mistake, and no value of any secret."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
-        self.problems = problems
+        self.problems = list(problems)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class UpstreamSettings(_Section):
@@ -46,6 +66,7 @@ class UpstreamSettings(_Section):
     )
     api_key: SecretStr | None = Field(None, description="The gateway's own key there. Empty: none is sent.")
     api_version: str = Field("2024-10-21", description="Azure only: the `api-version` of every request.")
+    proxy: str | None = Field(None, description="An HTTP proxy on the way, `http://proxy:3128`. Empty: none.")
     connect_seconds: float = Field(5.0, gt=0, le=60, description="Longest wait for a connection.")
     first_byte_seconds: float = Field(
         120.0, gt=0, le=3600, description="Longest wait for the beginning of an answer."
@@ -53,10 +74,30 @@ class UpstreamSettings(_Section):
 
     @field_validator("base_url")
     @classmethod
-    def _is_a_url(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return value.rstrip("/")
+    def _is_an_address(cls, value: str) -> str:
+        return _checked_url(value, "http", "https").rstrip("/")
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, value: str | None) -> str | None:
+        return _checked_url(value, "http").rstrip("/") if value else None
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        return _checked_token(value)
+
+    @model_validator(mode="after")
+    def _says_where_it_is(self) -> Self:
+        if self.kind == "azure" and "base_url" not in self.model_fields_set:
+            raise ValueError("an upstream of kind azure needs a base_url")
+        return self
+
+
+class FurtherUpstreamSettings(UpstreamSettings):
+    """One upstream more. It is nowhere until somebody says where."""
+
+    base_url: str = Field(description="Where it is, as for the upstream `openai`.")
 
 
 class BoundSettings(_Section):
@@ -87,16 +128,13 @@ class BoundSettings(_Section):
     )
 
 
-class Settings(BaseSettings):
+class Settings(_Section):
     """All settings of one process."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter=_NESTED, extra="forbid", frozen=True, hide_input_in_errors=True
-    )
 
     listen: str = Field("127.0.0.1:8080", description="Where clients connect: `host:port`.")
     admin_listen: str = Field(
-        "127.0.0.1:9090", description="Where operators connect: health, metrics, usage. Never expose it to clients."
+        "127.0.0.1:9090",
+        description="Where operators connect: health, metrics, usage. Never expose it to clients.",
     )
     policies_dir: Path = Field(Path("policies"), description="The directory of the policy files.")
     redis_url: SecretStr = Field(
@@ -109,7 +147,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = Field(
         default_factory=UpstreamSettings, description="The upstream that policies call `openai`."
     )
-    upstreams: dict[str, UpstreamSettings] = Field(
+    upstreams: dict[str, FurtherUpstreamSettings] = Field(
         default_factory=dict,
         description="Further upstreams by the name that `models.yaml` gives them: "
         "`GATEWAY_UPSTREAMS__AZURE_EU__BASE_URL` sets one of `azure_eu`.",
@@ -120,17 +158,33 @@ class Settings(BaseSettings):
         "Required, except that the embedded default makes one of its own beside its database.",
     )
     admin_token: SecretStr | None = Field(
-        None, description="The operators' token for `/admin`. Without one, `/admin` is closed."
+        None, description="The operators' token for `/admin`. Empty: `/admin` is closed."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     bounds: BoundSettings = Field(default_factory=BoundSettings, description="Sizes and times.")
 
     @field_validator("listen", "admin_listen")
     @classmethod
-    def _is_an_address(cls, value: str) -> str:
+    def _is_an_address(cls, value: str, info: ValidationInfo) -> str:
         host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
+        if not host or "/" in host or not port.isdecimal() or int(port) > 65535:
             raise ValueError("must be host:port, such as 127.0.0.1:8080")
+        if info.field_name == "admin_listen" and value == info.data.get("listen") and port != "0":
+            raise ValueError("must not be where clients connect")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr) -> SecretStr:
+        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, value: SecretStr) -> SecretStr:
+        if not re.match(r"(sqlite|postgresql)(\+\w+)?://", value.get_secret_value()):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
         return value
 
     @field_validator("log_level", mode="before")
@@ -141,13 +195,20 @@ class Settings(BaseSettings):
     @field_validator("key_pepper")
     @classmethod
     def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 16:
+        if value and len(value) < 16:
             raise ValueError("must have at least 16 characters")
-        return value
+        return value or None
+
+    @field_validator("admin_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        return _checked_token(value)
 
     @field_validator("upstreams")
     @classmethod
-    def _leaves_openai_alone(cls, value: dict[str, UpstreamSettings]) -> dict[str, UpstreamSettings]:
+    def _leaves_openai_alone(
+        cls, value: dict[str, FurtherUpstreamSettings]
+    ) -> dict[str, FurtherUpstreamSettings]:
         if "openai" in value:
             raise ValueError("`openai` is the name of the one that GATEWAY_UPSTREAM__* sets")
         return value
@@ -157,100 +218,165 @@ class Settings(BaseSettings):
         """Every upstream by name."""
         return {"openai": self.upstream, **self.upstreams}
 
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load_settings` hands in: nothing is read behind its back."""
-        return (init_settings,)
+
+def _checked_url(value: str, *schemes: str) -> str:
+    """Nothing but scheme, host, port and path: what else could stand there may be a secret."""
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme in schemes and parts.hostname and parts.port != 0 and _is_plain(value)
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError("must be a URL: " + " or ".join(f"{scheme}://host" for scheme in schemes))
+    if "@" in value or "?" in value or "#" in value:
+        raise ValueError("must be a URL without user name, query and fragment")
+    return value
 
 
-class _Environment(EnvSettingsSource):
-    """pydantic's reader of variables, on variables that are handed to it."""
+def _is_plain(value: str) -> bool:
+    return value.isascii() and value.isprintable() and " " not in value
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = {name.lower(): value for name, value in variables.items()}
-        super().__init__(Settings)
 
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return self._variables
+def _checked_token(value: SecretStr | None) -> SecretStr | None:
+    """What is to stand in a header. An empty one is none: nobody is let in by saying nothing."""
+    if not value:
+        return None
+    if not _is_plain(value.get_secret_value()):
+        raise ValueError("must be of printable ASCII characters without spaces")
+    return value
+
+
+_Place = tuple[str | int, ...]
+
+
+class _Source:
+    """Settings from one place: a tree, where each part of it stands, and what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.tree: dict[str, Any] = {}
+        self.places: dict[_Place, str] = {}
+        self.problems: list[str] = []
+
+    def read_secret_files(self, section: dict[str, Any], path: _Place = ()) -> None:
+        """`NAME_FILE: path` becomes `NAME: what the file holds`, for names whose setting is a secret."""
+        for name, value in list(section.items()):
+            secret = name.removesuffix("_file")
+            if isinstance(value, dict):
+                self.read_secret_files(value, (*path, name))
+            elif secret != name and secret in _SECRETS:
+                place = self.places[*path, secret] = self.places[*path, name]
+                del section[name]
+                if secret in section:
+                    self.problems.append(f"{place}: {secret} itself is set as well; set one of the two")
+                elif content := self._content(value, place):
+                    section[secret] = content
+
+    def _content(self, file: Any, place: str) -> str:
+        try:
+            content = Path(str(file)).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            self.problems.append(f"{place}: the file cannot be read: {_reason(error)}")
+            return ""
+        if not content:
+            self.problems.append(f"{place}: the file is empty")
+        return content
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process. Raises SettingsError, which names every mistake at once."""
     given = os.environ if environment is None else environment
-    variables = {
-        name: value
-        for name, value in given.items()
-        if name.startswith(PREFIX) and not _SERVICE_LINK.match(name)
-    }
-    problems: list[str] = []
+    variables = {name: value for name, value in given.items() if _is_ours(name, value)}
     file = variables.pop(_CONFIG_FILE, "")
-    tree = _from_yaml(Path(file), problems) if file else {}
-    variables = _with_secret_files(variables, problems)
-    problems += _misspelt(variables)
-    tree = _merged(tree, _Environment(variables)())
+    sources = (_from_variables(variables), _from_yaml(file) if file else _Source())
+    for source in sources:
+        source.read_secret_files(source.tree)
+    problems = [problem for source in sources for problem in source.problems]
+    over, under = (source.tree for source in sources)
     try:
-        settings = Settings(**tree)
+        settings = Settings(**_merged(under, over))
     except ValidationError as error:
-        raise SettingsError(problems + [_sentence(fault) for fault in error.errors()]) from None
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise SettingsError([*problems, *(_sentence(fault, sources) for fault in faults)]) from None
     if problems:
         raise SettingsError(problems)
     return settings
 
 
-def _from_yaml(file: Path, problems: list[str]) -> dict[str, Any]:
+def _is_ours(name: str, value: str) -> bool:
+    return name.startswith(PREFIX) and not _SERVICE_LINK.fullmatch(f"{name}={value}")
+
+
+def _from_variables(variables: Mapping[str, str]) -> _Source:
+    source = _Source()
+    for name, value in sorted(variables.items()):
+        path = tuple(name.removeprefix(PREFIX).lower().split(_NESTED))
+        section: Any = source.tree
+        for depth, part in enumerate(path[:-1], 1):
+            section = section.setdefault(part, {}) if isinstance(section, dict) else None
+            source.places.setdefault(path[:depth], _variable(path[:depth]))
+        if isinstance(section, dict):
+            section[path[-1]] = value
+            source.places[path] = name
+        else:
+            source.problems.append(f"{name}: {_UNKNOWN}")
+    return source
+
+
+def _from_yaml(file: str) -> _Source:
+    source = _Source()
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problems.append(f"{_CONFIG_FILE}: {file} cannot be read: {error}")
-        return {}
-    if tree is not None and not isinstance(tree, dict):
-        problems.append(f"{_CONFIG_FILE}: {file} must hold a mapping of settings")
-        return {}
-    return tree or {}
+        document = read_document(Path(file).read_bytes())
+    except OSError as error:
+        source.problems.append(f"{_CONFIG_FILE}: {file} cannot be read: {_reason(error)}")
+        return source
+    source.problems += [
+        f"{_line(file, wrong.line, wrong.path)}: {wrong.message}" for wrong in document.mistakes
+    ]
+    source.places = {path: _line(file, line, path) for path, line in document.lines.items()}
+    if isinstance(document.value, dict):
+        source.tree = document.value
+    elif document.value is not None:
+        source.problems.append(f"{file}: must hold settings by name")
+    return source
+
+
+def _line(file: str, line: int, path: _Place) -> str:
+    where = f"{file}:{line}" if line else file
+    return ": ".join(filter(None, (where, ".".join(map(str, path)))))
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it is not text"
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(under)
     for name, value in over.items():
         below = merged.get(name)
-        merged[name] = (
-            _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[name] = _merged(below, value)
+        else:
+            merged[name] = value
     return merged
 
 
-def _with_secret_files(variables: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """`NAME_FILE=path` becomes `NAME=what the file holds`, for names whose setting is a secret."""
-    plain = dict(variables)
-    for name, path in variables.items():
-        secret = name.removesuffix("_FILE")
-        if secret == name or not secret.endswith(_SECRETS):
-            continue
-        del plain[name]
-        if secret in variables:
-            problems.append(f"{name}: {secret} is set as well; set one of the two")
-            continue
-        try:
-            plain[secret] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name}: the file cannot be read: {error}")
-    return plain
+def _sentence(fault: Any, sources: tuple[_Source, _Source]) -> str:
+    """One mistake: where it stands, and what is wrong. Never the value, which may be a secret."""
+    message = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    return f"{_place(fault['loc'], sources)}: {message}"
 
 
-def _misspelt(variables: Mapping[str, str]) -> list[str]:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    return [
-        f"{name}: {_UNKNOWN}"
-        for name in sorted(variables)
-        if name.partition(_NESTED)[0] not in known
-    ]
+def _place(path: _Place, sources: tuple[_Source, _Source]) -> str:
+    """Where a setting, or the nearest thing around it, was given; else the variable that would set it."""
+    variables, file = sources
+    for length in range(len(path), 0, -1):
+        around, rest = path[:length], path[length:]
+        if around in variables.places:
+            return _variable(path) if rest else variables.places[around]
+        if around in file.places:
+            return ".".join((file.places[around], *map(str, rest)))
+    return _variable(path)
 
 
-def _sentence(fault: Any) -> str:
-    """One mistake: the variable's name, and what is wrong. Never the value, which may be a secret."""
-    name = PREFIX + _NESTED.join(str(part).upper() for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"{name}: {_UNKNOWN}"
-    return f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+def _variable(path: _Place) -> str:
+    return PREFIX + _NESTED.join(str(part).upper() for part in path)

@@ -27,7 +27,11 @@ def create(
 
     async def act(desk: KeyDesk) -> None:
         if team not in desk.teams:
-            fail([f"There is no team `{team}` in the policy files. There are: {', '.join(sorted(desk.teams))}."])
+            fail(
+                [
+                    f"There is no team `{team}` in the policy files. There are: {', '.join(sorted(desk.teams))}."
+                ]
+            )
         key = await desk.create(team, name, expires)
         say(f"A key for team [bold]{team}[/], named [bold]{name}[/]. It is shown this once:")
         out.print(key, markup=False)

@@ -10,6 +10,8 @@ class Cause(StrEnum):
     SERVED = "served"
     CLIENT_LEFT = "client_left"
     UPSTREAM_FAILED = "upstream_failed"
+    FAILED = "failed"
+    """Our own fault, or our own end."""
     CRASH = "crash"
     """Found admitted and never settled, by whoever came next."""
 

@@ -6,12 +6,9 @@ patches just those into the client's own bytes (see `wire/patch.py`), so that th
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import IO, Any, Final
 
 from gateway.core.endpoint import Dialect, Endpoint
-
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Removed:
@@ -64,11 +61,11 @@ class Call:
     content_type: str
     """The client's own Content-Type, sent on as it is (a form's boundary is in it)."""
     body: bytes | Form = field(repr=False)
-    members: Mapping[str, Any] = field(default=NOTHING, repr=False)
+    members: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The JSON object, or the form's text fields (a repeated field, or `name[]`, is a list)."""
     texts: tuple[str, ...] = field(default=(), repr=False)
     """Every string that the body carries, names of members included, at any depth."""
-    changes: Mapping[str, Any] = field(default=NOTHING, repr=False)
+    changes: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Top-level members that shaping sets, or takes out (REMOVED)."""
 
     def get(self, member: str, default: Any = None) -> Any:

@@ -50,6 +50,8 @@ class Exchange:
     """The monotonic clock at the first relayed byte."""
     finished: float | None = None
     observed: Observed | None = None
+    generated: int = 0
+    """Tokens that passed, by our own count; counted only when the provider did not say."""
     usage: Usage | None = None
     cost: int | None = None
     """Micro-dollars; None while unknown, and for ever when the model has no price."""

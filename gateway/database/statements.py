@@ -1,4 +1,4 @@
-"""Statements as drivers take them, for rows that are tuples in the order of a table's columns. Both engines know them."""
+"""Statements as drivers take them, the same for both engines. Rows are tuples in the order of the columns."""
 
 from sqlalchemy import Engine, Table
 

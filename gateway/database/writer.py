@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from sqlalchemy import PoolProxiedConnection
+
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database, translated
 
@@ -22,7 +24,7 @@ class Writer:
         self._engine = database.engine
         self._begin = "BEGIN IMMEDIATE" if database.engine.dialect.name == "sqlite" else "BEGIN"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self._connection: Any = None
+        self._connection: PoolProxiedConnection | None = None
 
     def write(self, changes: Sequence[Change]) -> "asyncio.Future[None]":
         """Done when the changes are committed. Fails with StoreUnavailable when nothing of them is."""
@@ -49,11 +51,12 @@ class Writer:
                 raise StoreUnavailable(f"the database failed: {error}") from error
             raise
 
-    def _connect(self) -> Any:
-        with translated(), self._engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.detach()
-            return connection.connection.dbapi_connection
+    def _connect(self) -> PoolProxiedConnection:
+        with translated():
+            connection = self._engine.raw_connection()
+        connection.detach()  # ours for good: it never goes back to those who share the pool
+        self._engine.dialect.set_isolation_level(connection.dbapi_connection, "AUTOCOMMIT")
+        return connection
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -1,1 +1,1 @@
-"""What may be said: text is looked through for what must not pass. Never decoded, never stored, never quoted."""
+"""What may be said: texts are looked through for what must not pass; never decoded, stored or quoted."""

@@ -6,7 +6,7 @@ from gateway.core.policy import FilterRule
 
 
 class Patterns:
-    """Expressions that stand in the rule itself. Which of them matched is nobody's business but the author's."""
+    """Expressions that stand in the rule itself. Which one matched is not told: it may be a secret itself."""
 
     def patterns(self, rule: FilterRule) -> Sequence[str]:
         return rule.patterns

@@ -18,7 +18,7 @@ from typing import Final
 import re2
 
 SEPARATOR: Final = b"\n\xff\n"
-LONGEST_SCANNED_BLOB: Final = 4096
+LONGEST_BLOB: Final = 4096
 """Characters. Base64 up to this length is scanned like any other text."""
 SET_MEMORY: Final = 64 << 20
 """Bytes that a compiled set and its automaton may take at most; a typical one takes far less."""
@@ -35,8 +35,10 @@ class Scanner:
         self._count = len(patterns)
 
     def scan(self, texts: Iterable[str]) -> list[int]:
-        """The numbers of the patterns that occur in the texts, in order."""
-        data = SEPARATOR.join([text.encode("utf-8", "surrogatepass") for text in texts if not _is_blob(text)])
+        """The numbers of the patterns that occur in the texts, in order. Texts have no lone surrogates."""
+        data = SEPARATOR.join(
+            [text.encode() for text in texts if len(text) <= LONGEST_BLOB or _BLOB.fullmatch(text) is None]
+        )
         found: list[int] = []
         for first, count, compiled in self._sets:
             matches = compiled.Match(data) or ()
@@ -44,10 +46,6 @@ class Scanner:
                 return list(range(self._count))
             found += [first + number for number in matches if number != count]
         return sorted(found)
-
-
-def _is_blob(text: str) -> bool:
-    return len(text) > LONGEST_SCANNED_BLOB and _BLOB.fullmatch(text) is not None
 
 
 def _compiled(patterns: Sequence[str], first: int) -> list[tuple[int, int, re2.Set]]:

@@ -30,14 +30,16 @@ _SETTLED_TOGETHER: Final = 32
 def connect(url: str, *, timeout: float = TIMEOUT, most_connections: int = 50) -> Redis:
     """A client for `redis://`, `rediss://` or `unix://`; it connects when first used. Raises ValueError.
 
-    Without retries, since a script whose reply was lost has perhaps been run; and with RESP2, in which
-    nothing comes unasked: a connection with something to read is known to be spoilt, and not used again.
+    Without retries, since a script whose reply was lost has perhaps been run. With RESP2, in which nothing
+    comes unasked: a connection with something to read is known to be spoilt, and not used again. Without a
+    time-out of its own for commands: for that it uses a `wait_for` that can swallow a cancellation (Python
+    3.11), so whoever uses it sets the deadline, as Scripts does.
     """
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=most_connections,
         timeout=timeout,
-        socket_timeout=timeout,
+        socket_timeout=None,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
@@ -69,8 +71,6 @@ class RedisLimiter:
         await self._scripts.run()
 
     async def reserve(self, hold: Hold) -> Grant | Refusal:
-        if not hold.demands:
-            return Grant(())
         args: list[str | int] = [hold.exchange_id, self._lease_us, self._keep_ms]
         for demand in hold.demands:
             args += _wanted(demand)
@@ -78,7 +78,7 @@ class RedisLimiter:
         return judge(hold.demands, [fits == 1 for fits in reply[1::2]], reply[2::2])
 
     async def settle(self, spents: Sequence[Spent]) -> None:
-        calls = [self._settlement(spent) for spent in spents if spent.hold.demands]
+        calls = [self._settlement(spent) for spent in spents]
         for together in _portions(calls):
             await self._scripts.call(*together)
 

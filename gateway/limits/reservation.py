@@ -95,14 +95,13 @@ class Reservations:
         model_name: str | None,
         expected_tokens: int,
     ) -> Reservation:
-        """Hold all that this exchange may spend, or nothing. Raises StoreUnavailable; then nothing stays
-        held.
+        """Hold all that this exchange may spend, or nothing. `model_name`: the catalogue's, None for none.
 
-        `model_name` is the catalogue's; None when the endpoint knows no model.
+        Raises StoreUnavailable; then nothing stays held.
         """
         hold = Hold(exchange_id, self._demands.of(principal, policy.limits, model_name, expected_tokens))
         try:
-            decision = await self._limiter.reserve(hold)
+            decision = await self._limiter.reserve(hold) if hold.demands else Grant(())
         except BaseException:
             # It was cancelled, or the store is away: whether anything is held, nobody knows.
             self._settle(Spent(hold, _nothing(hold)))
@@ -119,8 +118,9 @@ class Reservations:
 
     def _settle(self, spent: Spent) -> None:
         self._live.pop(spent.hold.exchange_id, None)
-        self._spents.append(spent)
-        self._hand_over(self._settle_waiting)
+        if spent.hold.demands:
+            self._spents.append(spent)
+            self._hand_over(self._settle_waiting)
 
     async def _settle_waiting(self) -> None:
         """All that wait. Whoever is handed over after them finds nothing left to do."""

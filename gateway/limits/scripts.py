@@ -58,7 +58,7 @@ class Scripts:
     """The only way to Redis of the limits. `run` must be kept going, or every call times out."""
 
     def __init__(self, *, client: Redis, timeout: float) -> None:
-        """`timeout`: seconds that a caller waits, for its turn and for the reply."""
+        """`timeout`: seconds that a caller waits, and seconds that Redis is given for what travels together."""
         self._client = client
         self._timeout = timeout
         self._waiting: deque[_Errand] = deque()
@@ -96,7 +96,8 @@ class Scripts:
 
     async def _do(self, errands: Sequence[_Errand]) -> None:
         try:
-            replies = await self._send([call for errand in errands for call in errand.calls])
+            async with asyncio.timeout(self._timeout):
+                replies = await self._send([call for errand in errands for call in errand.calls])
         except (RedisError, OSError) as error:
             for errand in errands:
                 _fail(errand, error)

@@ -29,7 +29,7 @@ class Admission:
     policy_version: str
     stream: bool
     estimate: Usage
-    """What the attempt is settled with if the process dies: input, and output as far as it can be expected."""
+    """What the attempt is settled with if the process dies: its input and the expected output."""
     estimated_cost: int | None
     """Micro-dollars of that estimate; None is `unpriced`."""
 
@@ -88,7 +88,7 @@ class Ledger(Protocol):
         """
 
     async def recover(self) -> int:
-        """Settle as estimated (`Cause.CRASH`) what processes that are dead admitted and never settled; how many.
+        """Settle as estimated (`Cause.CRASH`) what dead processes admitted and never settled; how many.
 
         To be called at the start and then now and again; never touches a living process's attempts.
         Raises StoreUnavailable.

@@ -1,7 +1,7 @@
-"""What usage costs, in whole micro-dollars. Integers only, rounded once for each attempt, half up; never negative.
+"""What usage costs, in whole micro-dollars. Integers only; rounded once for each attempt, half up.
 
-Every price is a number of micro-dollars for so many units (see `core/policy.py`), so all are brought to one common
-denominator, summed, and divided at the end.
+Every price is a number of micro-dollars for so many units (see `core/policy.py`), so all are brought to one
+common denominator, summed, and divided at the end.
 """
 
 from collections.abc import Sequence
@@ -20,30 +20,27 @@ _EACH: Final = _DENOMINATOR
 _NO_PRICE: Final = Price()
 
 _Charge = tuple[int, int | None, int]
-"""Units, the price of so many of them as stands in the price book, and the factor to the common denominator."""
+"""Units, their price as it stands in the price book, and the factor that brings it to the denominator."""
 
 
 def cost(usage: Usage, price: Price | None, meter: Meter) -> int | None:
     """Micro-dollars; None (`unpriced`) when something was used that has no price, never 0 for it.
 
-    Billed by tokens when the answer counted tokens and the model has token prices, else by the meter's own unit.
-    What used nothing costs 0, and so does a free endpoint.
+    Billed by tokens when the answer counted tokens and the model has token prices, else by the meter's own
+    unit. What used nothing costs 0, and so does a free endpoint.
     """
     if meter is Meter.FREE:
         return 0
     price = price or _NO_PRICE
-    by_tokens = _sum(_tokens(usage, price))
-    if by_tokens:
-        return _rounded(by_tokens)
-    by_unit = _units(usage, price, meter)
-    if by_tokens is None and by_unit[0] <= 0:
-        return None
-    total = _sum([by_unit])
-    return None if total is None else _rounded(total)
+    total = _sum(_tokens(usage, price))
+    unit = _units(usage, price, meter)
+    if unit[0] > 0 and (total is None or usage.total_tokens <= 0):
+        total = _sum((unit,))
+    return None if total is None else (total + _DENOMINATOR // 2) // _DENOMINATOR
 
 
 def _tokens(usage: Usage, price: Price) -> Sequence[_Charge]:
-    """Each part at its own price or at its total's. Parts that overlap are counted once, the dearest kind first."""
+    """Each part at its own price or its total's. Tokens that are of two parts count once, as the dearer."""
     left = max(usage.input_tokens, 0)
     left -= (audio := _part(usage.audio_input_tokens, left))
     left -= (image := _part(usage.image_input_tokens, left))
@@ -84,10 +81,6 @@ def _sum(charges: Sequence[_Charge]) -> int | None:
                 return None
             total += units * price * factor
     return total
-
-
-def _rounded(total: int) -> int:
-    return (total + _DENOMINATOR // 2) // _DENOMINATOR
 
 
 def _part(tokens: int, whole: int) -> int:

@@ -42,7 +42,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "string_too_short": lambda _: "must not be empty",
     "too_short": lambda _: "must not be empty",
     "too_long": lambda facts: f"must have at most {facts['max_length']} items",
-    "string_pattern_mismatch": lambda _: "is not a name that can be used here",
+    "string_pattern_mismatch": lambda facts: f"is not a usable name: it must match {facts['pattern']}",
     "value_error": lambda facts: str(facts["error"]),
 }
 
@@ -131,7 +131,9 @@ def _unknown(key: str, kind: FileKind) -> str:
     known = {
         name for node in (schema, *schema.get("$defs", {}).values()) for name in node.get("properties", ())
     }
-    similar = get_close_matches(key, known - {key}, n=1)
+    if key in known:
+        return "does not belong here"
+    similar = get_close_matches(key, known, n=1)
     return f"unknown key; did you mean `{similar[0]}`?" if similar else "unknown key"
 
 

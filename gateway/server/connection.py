@@ -19,7 +19,9 @@ class ClientConnection(RequestHandler):
 
     __slots__ = ("_head_deadline", "_head_seconds", "_on_malformed")
 
-    def __init__(self, manager: web.Server, *, head_seconds: float, on_malformed: Any, **options: Any) -> None:
+    def __init__(
+        self, manager: web.Server, *, head_seconds: float, on_malformed: Any, **options: Any
+    ) -> None:
         super().__init__(manager, **options)
         self._head_seconds = head_seconds
         self._on_malformed = on_malformed

@@ -11,11 +11,11 @@ def log_exchange(log: structlog.stdlib.BoundLogger, exchange: Exchange) -> None:
     """Tell how an exchange ended. Our own faults are errors, the upstream's are warnings."""
     fields = _fields(exchange)
     if exchange.outcome is Outcome.FAILED:
-        log.error("exchange", **fields)
+        log.error("exchange", fields=fields)
     elif exchange.outcome is Outcome.UPSTREAM_FAILED:
-        log.warning("exchange", **fields)
+        log.warning("exchange", fields=fields)
     else:
-        log.info("exchange", **fields)
+        log.info("exchange", fields=fields)
 
 
 def _fields(exchange: Exchange) -> dict[str, Any]:

@@ -1,21 +1,25 @@
-"""Metrics, in methods named for facts. Labels come from what is configured and from small fixed sets, never from what a
-client sent, so that the number of series is bounded whatever arrives.
+"""Metrics, in methods named for facts. Labels come from what is configured and from small fixed sets, never
+from what a client sent, so that the number of series is bounded whatever arrives.
 
-OpenTelemetry's GenAI families have exactly their Prometheus names; ours begin with `gateway_`. Tokens and cost are
-counters: the truth of dashboards. Each label set is looked up once and kept.
+OpenTelemetry's GenAI families have exactly their Prometheus names; ours begin with `gateway_`. Tokens and cost
+are counters: the truth of dashboards. Each label set is looked up once and kept.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from gateway.core.attempt import Attempt
 from gateway.core.decision import Deny
+from gateway.core.endpoint import Endpoint
 from gateway.core.exchange import Exchange
-from gateway.core.usage import Usage
+from gateway.core.usage import Usage, UsageSource
+
+_Metric = TypeVar("_Metric", bound=MetricWrapperBase)
 
 _SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 600)
 _FIRST_TOKEN_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 60, 120)
@@ -23,6 +27,8 @@ _TOKEN_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3
 _TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 _OVERHEAD_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2)
 _CACHED_CHILDREN: Final = 20_000
+_STATUSES: Final = frozenset({200, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504})
+"""Upstream statuses that are counted by themselves; others by their class."""
 
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -31,6 +37,7 @@ class Metrics:
     """All metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         registry = self.registry
         self._exchanges = _children(
@@ -47,7 +54,7 @@ class Metrics:
         self._notes = _children(
             Counter(
                 "gateway_rule_hits",
-                "What rules decided: refusals in enforce mode, and what shadow and warn modes would have done.",
+                "Refusals by rules in enforce mode, and what shadow and warn modes would have refused.",
                 ("team", "rule", "code", "mode"),
                 registry=registry,
             )
@@ -64,7 +71,9 @@ class Metrics:
             )
         )
         self._cost = _children(
-            Counter("gateway_cost_microdollars", "Cost in USD / 1,000,000.", ("team", "model"), registry=registry)
+            Counter(
+                "gateway_cost_microdollars", "Cost in USD / 1,000,000.", ("team", "model"), registry=registry
+            )
         )
         self._unpriced = _children(
             Counter(
@@ -153,14 +162,19 @@ class Metrics:
         self._malformed = Counter(
             "gateway_malformed_requests", "Requests that were not HTTP/1.1.", registry=registry
         )
+        self._log_lines_dropped = Counter(
+            "gateway_log_lines_dropped",
+            "Log lines lost because their sink was stuck or broken.",
+            registry=registry,
+        )
 
-    def refused(self, team: str, deny: Deny) -> None:
+    def decided(self, team: str, deny: Deny) -> None:
         """A rule decided something; its mode says whether it was enforced."""
         self._notes(team, deny.rule, deny.code.value, deny.mode.value).inc()
 
     def attempted(self, attempt: Attempt) -> None:
-        status = "none" if attempt.status is None else str(attempt.status)
-        self._attempts(attempt.upstream, status).inc()
+        """A try at an upstream is over."""
+        self._attempts(attempt.upstream, _status_label(attempt.status)).inc()
 
     def metered(self, team: str, model: str, usage: Usage, cost: int | None) -> None:
         """An attempt was settled."""
@@ -183,7 +197,7 @@ class Metrics:
             self._token_usage("input", model).observe(usage.input_tokens)
         if usage.output_tokens:
             self._token_usage("output", model).observe(usage.output_tokens)
-        if usage.source.value != "provider":
+        if usage.source is not UsageSource.PROVIDER:
             self._estimated(model, usage.source.value).inc()
         if cost is None:
             self._unpriced(model).inc()
@@ -196,7 +210,7 @@ class Metrics:
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
-        endpoint = exchange.endpoint.name if exchange.endpoint else "unknown"
+        endpoint = _endpoint_label(exchange.endpoint)
         team = exchange.policy.team if exchange.policy else "unknown"
         outcome = exchange.outcome.value if exchange.outcome else "unknown"
         error = exchange.error
@@ -208,21 +222,30 @@ class Metrics:
             self._timed(exchange, endpoint, exchange.model.name, exchange.finished)
 
     def degraded(self, dependency: str, away: bool) -> None:
+        """A dependency went away, or came back."""
         self._degraded.labels(dependency).set(away)
 
     def policies_loaded(self, version: str) -> None:
+        """This version is in force now."""
         self._policy.clear()
         self._policy.labels(version).set(1)
         self._policy_broken.set(0)
 
     def policies_broken(self) -> None:
+        """The files were changed and cannot be used; the last good version stays."""
         self._policy_broken.set(1)
 
     def reservation_leaked(self) -> None:
+        """A reservation was left without being settled: a bug of ours."""
         self._leaks.inc()
 
     def malformed(self) -> None:
+        """Something arrived that is not HTTP."""
         self._malformed.inc()
+
+    def log_lines_dropped(self, count: int) -> None:
+        """Lines of the log are lost."""
+        self._log_lines_dropped.inc(count)
 
     def render(self) -> bytes:
         """Everything, as OpenMetrics text."""
@@ -240,6 +263,19 @@ class Metrics:
             self._per_token(model).observe((finished - answered) / (tokens - 1))
 
 
-def _children(metric: Any) -> Callable[..., Any]:
+def _children(metric: _Metric) -> Callable[..., _Metric]:
     """The metric's children by label values, each looked up in the library once."""
     return lru_cache(maxsize=_CACHED_CHILDREN)(metric.labels)
+
+
+def _endpoint_label(endpoint: Endpoint | None) -> str:
+    """Served operations by name; the hundreds that are refused together, lest a key make series of them."""
+    if endpoint is None:
+        return "unknown"
+    return endpoint.name if endpoint.refusal is None else "not_served"
+
+
+def _status_label(status: int | None) -> str:
+    if status is None:
+        return "none"
+    return str(status) if status in _STATUSES else f"{status // 100}xx"

@@ -21,8 +21,6 @@ class Outgoing:
     headers: HeaderList
     """Only what the allow-list lets through; credentials are added by the upstream."""
     body: Callable[[], bytes | AsyncIterator[bytes]] = field(repr=False)
-    size: int
-    """Bytes of the body."""
 
 
 class Answer(Protocol):

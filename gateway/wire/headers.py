@@ -92,11 +92,16 @@ def parameters(content_type: str, name: str) -> list[str]:
     return [value.strip().strip('"') for key, _, value in pairs if key.strip().lower() == name]
 
 
-def to_upstream(headers: Headers, content_type: str) -> HeaderList:
+def to_upstream(headers: Headers, content_type: str, size: int) -> HeaderList:
     """What the upstream is told. It is asked for an uncompressed answer, so that usage can be read off it."""
     given = ((name, value) for name in _TO_UPSTREAM for value in headers.getall(name, []))
     passed = [field for field in given if field[1].isascii()]
-    return [*passed, ("content-type", content_type), ("accept-encoding", "identity")]
+    return [
+        *passed,
+        ("content-type", content_type),
+        ("content-length", str(size)),
+        ("accept-encoding", "identity"),
+    ]
 
 
 def to_client(headers: Mapping[str, str], *, stream: bool) -> HeaderList:

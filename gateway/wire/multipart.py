@@ -187,7 +187,7 @@ class FormReader:
         part.start = self._delimiter_at
         self.texts.append(part.name)
         if part.filename:
-            self.texts.append(part.filename)
+            self.texts += dict.fromkeys((part.filename, unquote(part.filename)))
         self._part = part
 
     def _absorb(self, content: bytes) -> None:
@@ -242,7 +242,7 @@ def encode_form(call: Call) -> tuple[int, Iterator[bytes]]:
     A changed field's part is written anew, without its old headers (one may state the length); a removed one
     is left out; a new one stands last. Files cannot be changed. Ask again for each attempt to send. Raises
     Refused (`invalid_multipart`) when the client's boundary occurs in a new value, TypeError when the body is
-    no form.
+    no form. The chunks raise EOFError when the spool has lost bytes.
     """
     form = call.body
     if not isinstance(form, Form):
@@ -292,6 +292,8 @@ def _chunks(form: Form, cuts: list[tuple[int, int, bytes]]) -> Iterator[bytes]:
         while at < start:
             form.spool.seek(at)
             chunk = form.spool.read(min(CHUNK, start - at))
+            if not chunk:
+                raise EOFError("the form is longer than its spool")
             at += len(chunk)
             yield chunk
         if text:
@@ -324,7 +326,7 @@ def _read_part(block: bytes) -> _Part:
         raise _refused("Every part needs the header Content-Disposition: form-data with a name.")
     filename = parameters.get("filename")
     if "filename*" in parameters:
-        filename = f"{filename or ''} {unquote(parameters['filename*'])}"
+        filename = f"{filename or ''} {parameters['filename*']}"
     if "\\" in parameters["name"]:
         raise _refused("A part's name must not contain a backslash.")
     length = headers.get("content-length")

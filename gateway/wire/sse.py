@@ -135,8 +135,8 @@ def peek_name(raw: bytes) -> str:
     """The event's name when its first line says it, without looking at the rest; else empty."""
     if not raw.startswith(b"event:"):
         return ""
-    first, *_ = raw[len(b"event:") : _NAME_REACH].splitlines()
-    return first.removeprefix(b" ").decode("utf-8", "replace")
+    first = raw[:_NAME_REACH].splitlines()[0]
+    return first.removeprefix(b"event:").removeprefix(b" ").decode("utf-8", "replace")
 
 
 def with_data(raw: bytes, data: bytes) -> bytes:

@@ -26,6 +26,8 @@ _UNSEEN: Final = b"\xff"
 
 _TOLD: Final = (b'"usage"', b'"error"')
 """Names that make a chunk worth decoding."""
+_HIDING: Final = (*_TOLD, b'],"')
+"""What is not to stand among choices that are not looked into: those names, or a further member's start."""
 
 _FEET: Final = {
     b"}\n\n": b"]}\n\n",
@@ -102,9 +104,8 @@ class ChatStream:
     def _glance(self, raw: bytes) -> bytes | None:
         """What to relay of a chunk that has nothing to say but its choices; None when it is not plainly that.
 
-        After the last bracket stands one of the feet, in which nothing is hidden. The bracket closes the
-        choices, or an array that comes after them; names in between would show, as quotes in JSON strings are
-        escaped.
+        After the last bracket stands one of the feet, in which nothing is hidden. It closes the choices, or
+        some later array: then the names in between show, since quotes inside JSON strings are escaped.
         """
         rest = raw.removeprefix(self._head)
         if len(rest) == len(raw):
@@ -113,7 +114,7 @@ class ChatStream:
         shown = _FEET.get(foot) or _padded_foot(foot)
         if shown is None or rest.find(b"\n") != len(rest) - 2 or rest.find(b"\r") >= 0:
             return None
-        if choices.find(b"]") >= 0 and any(name in choices for name in _TOLD):
+        if choices.find(b"]") >= 0 and any(mark in choices for mark in _HIDING):
             return None
         self._generated.add(choices)
         return self._head + choices + shown if self._conceal else raw

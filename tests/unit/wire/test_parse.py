@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.call import Call
@@ -100,6 +100,7 @@ def refusal(body: str | bytes, endpoint: Endpoint = RESPONSES, **options: Any) -
     return caught.value
 
 
+@settings(deadline=None)
 @given(documents)
 def test_a_name_is_refused_as_repeated_exactly_when_an_object_has_it_twice(text: str) -> None:
     try:
@@ -113,6 +114,7 @@ def test_a_name_is_refused_as_repeated_exactly_when_an_object_has_it_twice(text:
         assert call.body == text.encode()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=30) | st.text('{}[]":,\\u0a1-.eE truefalsn', max_size=30).map(str.encode))
 def test_what_the_standard_library_refuses_is_refused(body: bytes) -> None:
     try:

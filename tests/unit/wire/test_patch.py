@@ -4,7 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.call import REMOVED, Call, Form
@@ -14,15 +14,7 @@ from gateway.wire.patch import encode_json, find_members, without_member
 RESPONSES = Endpoint("responses", "POST", "/v1/responses", "responses")
 
 NAMES = ["a", "model", "usage", 'q"', "é", "", "{", ":", "stream_options"]
-SPELLINGS = [
-    '"{}"',
-    '"\\ud83d\\ude00{}"',
-    '"\\"}}{}"',
-    '"\\\\{}"',
-    "[{}]",
-    '[{{"a":[{}]}},1]',
-    '{{"model":{}}}',
-]
+AROUND = ["[{}]", '[{{"a":[{}]}},1]', '{{"model":{}}}']
 SCALARS = ["0", "-0", "1.50e+2", "123456789012345678901234567890", "true", "null", '"}"', '"\\u003a,"', "[ ]"]
 
 spaces = st.text(" \t\r\n", max_size=2)
@@ -51,8 +43,8 @@ def json_objects(draw: st.DrawFn, *, unique: bool = True) -> Object:
     members = []
     for name in names:
         value = draw(st.sampled_from(SCALARS))
-        for spelling in draw(st.lists(st.sampled_from(SPELLINGS[4:]), max_size=3)):
-            value = spelling.format(value)
+        for around in draw(st.lists(st.sampled_from(AROUND), max_size=3)):
+            value = around.format(value)
         before, after = draw(spaces), draw(spaces)
         members.append(Member(name, f"{spell(name, draw(st.booleans()))}{before}:{after}{value}"))
     written = ",".join(draw(spaces) + member.raw + draw(spaces) for member in members)
@@ -75,6 +67,7 @@ def updated(members: dict[str, Any], changes: dict[str, Any]) -> list[tuple[str,
     return [(name, value) for name, value in merged.items() if value is not REMOVED]
 
 
+@settings(deadline=None)
 @given(json_objects(), changes)
 def test_the_patched_object_says_what_the_updated_dict_says_in_the_same_order(
     thing: Object, changes: dict[str, Any]
@@ -85,6 +78,7 @@ def test_the_patched_object_says_what_the_updated_dict_says_in_the_same_order(
     assert list(find_members(patched)) == [name for name, _ in expected]
 
 
+@settings(deadline=None)
 @given(json_objects(), changes)
 def test_members_that_are_not_changed_keep_their_bytes(thing: Object, changes: dict[str, Any]) -> None:
     patched = encode_json(call(thing.raw, **changes))
@@ -94,17 +88,20 @@ def test_members_that_are_not_changed_keep_their_bytes(thing: Object, changes: d
             assert patched[spans[name].start : spans[name].end] == raw.encode()
 
 
+@settings(deadline=None)
 @given(json_objects())
 def test_without_changes_the_very_bytes_go_on(thing: Object) -> None:
     assert encode_json(call(thing.raw)) is thing.raw
 
 
+@settings(deadline=None)
 @given(json_objects())
 def test_changes_that_change_nothing_leave_the_very_bytes(thing: Object) -> None:
     same = {**json.loads(thing.raw), "absent": REMOVED}
     assert encode_json(call(thing.raw, **same)) is thing.raw
 
 
+@settings(deadline=None)
 @given(json_objects())
 def test_each_member_is_found_where_it_is_written(thing: Object) -> None:
     spans = find_members(thing.raw)
@@ -114,6 +111,7 @@ def test_each_member_is_found_where_it_is_written(thing: Object) -> None:
         assert json.loads(thing.raw[span.value : span.end]) == json.loads(thing.raw)[name]
 
 
+@settings(deadline=None)
 @given(json_objects(unique=False))
 def test_an_object_is_refused_exactly_when_it_names_a_member_twice(thing: Object) -> None:
     names = [member.name for member in thing.members]
@@ -124,6 +122,7 @@ def test_an_object_is_refused_exactly_when_it_names_a_member_twice(thing: Object
             find_members(thing.raw)
 
 
+@settings(deadline=None)
 @given(json_objects(), st.sampled_from(NAMES))
 def test_a_member_taken_out_leaves_all_others_as_they_were(thing: Object, name: str) -> None:
     rest = without_member(thing.raw, name)

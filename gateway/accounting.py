@@ -1,0 +1,126 @@
+"""What an exchange cost: each attempt's two ledger lines, and the settlement of what was reserved.
+
+Its law: an attempt that was admitted is settled, once, whatever happened to it, and settling never waits. The
+provider's own count is believed; where there is none, ours is used and says so.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from gateway.core.attempt import Attempt, Cause
+from gateway.core.call import Call, Form
+from gateway.core.clock import Clock
+from gateway.core.errors import ClientLeft, UpstreamFailed
+from gateway.core.exchange import Exchange
+from gateway.core.policy import Model
+from gateway.core.usage import Usage, UsageSource
+from gateway.limits.estimate import input_tokens, output_tokens
+from gateway.limits.reservation import Reservation
+from gateway.metering.recorder import Recorder
+from gateway.metering.usage import estimate
+from gateway.telemetry.metrics import Metrics
+from gateway.wire.tokens import Tokenizer
+
+Admit = Callable[[Attempt], Awaitable[None]]
+
+_NOTHING: Final = Usage(UsageSource.ESTIMATED)
+_NOT_BILLED: Final = Usage(UsageSource.PROVIDER)
+"""What an attempt costs that the provider answered with an error."""
+
+
+class Accounting:
+    """Keeps the books of exchanges while they travel."""
+
+    def __init__(self, *, recorder: Recorder, tokenizer: Tokenizer, metrics: Metrics, clock: Clock) -> None:
+        self._recorder = recorder
+        self._tokenizer = tokenizer
+        self._metrics = metrics
+        self._clock = clock
+
+    def admission(self, exchange: Exchange, call: Call) -> Admit:
+        """To be awaited before each attempt's first byte. Raises Refused (`metering_unavailable`)."""
+        expected = _expected(call)
+
+        async def admit(attempt: Attempt) -> None:
+            if exchange.attempts:
+                self._settle_attempt(exchange, exchange.attempts[-1], _NOTHING, Cause.UPSTREAM_FAILED)
+            await self._recorder.admit(exchange, attempt, expected)
+            if not exchange.attempts:
+                self._metrics.sent_after(self._clock.monotonic() - exchange.started)
+            exchange.attempts.append(attempt)
+
+        return admit
+
+    @contextmanager
+    def of(self, exchange: Exchange, held: Reservation, call: Call, model: Model) -> Iterator[None]:
+        """Whatever happens inside is settled when it is over."""
+        cause = Cause.SERVED
+        try:
+            yield
+        except (ClientLeft, asyncio.CancelledError):
+            cause = Cause.CLIENT_LEFT
+            raise
+        except UpstreamFailed:
+            cause = Cause.UPSTREAM_FAILED
+            raise
+        except BaseException:
+            cause = Cause.FAILED
+            raise
+        finally:
+            self._settle(exchange, held, call, model, cause)
+
+    def _settle(self, exchange: Exchange, held: Reservation, call: Call, model: Model, cause: Cause) -> None:
+        if not exchange.attempts:
+            held.release()
+            return
+        attempt = exchange.attempts[-1]
+        usage = exchange.usage = self._usage(exchange, attempt, call, model, cause)
+        exchange.cost = self._settle_attempt(exchange, attempt, usage, cause)
+        held.settle(usage.total_tokens)
+
+    def _settle_attempt(self, exchange: Exchange, attempt: Attempt, usage: Usage, cause: Cause) -> int | None:
+        cost = self._recorder.settle(exchange, attempt, usage, cause)
+        self._metrics.attempted(attempt)
+        if exchange.policy is not None and exchange.model is not None:
+            self._metrics.metered(exchange.policy.team, exchange.model.name, usage, cost)
+        return cost
+
+    def _usage(self, exchange: Exchange, attempt: Attempt, call: Call, model: Model, cause: Cause) -> Usage:
+        """The provider's count, or ours of what was asked and of what had passed."""
+        observed = exchange.observed
+        if observed is not None and observed.usage is not None:
+            return observed.usage
+        if attempt.status is not None and attempt.status >= 400:
+            return _NOT_BILLED
+        if not attempt.sent:
+            return _NOTHING
+        whole = cause is Cause.SERVED and observed is not None and observed.finished
+        return estimate(
+            call.endpoint.meter,
+            source=UsageSource.ESTIMATED if whole else UsageSource.PARTIAL,
+            input_tokens=self._tokenizer.total(call.texts, model.encoding),
+            output_tokens=exchange.generated,
+            **_units(call),
+        )
+
+
+def _expected(call: Call) -> Usage:
+    """What the attempt is settled with if this process dies."""
+    return estimate(
+        call.endpoint.meter,
+        input_tokens=input_tokens(sum(map(len, call.texts))),
+        output_tokens=output_tokens(call),
+        **_units(call),
+    )
+
+
+def _units(call: Call) -> dict[str, int]:
+    """What is asked for in other units than tokens."""
+    images, text = call.get("n"), call.get("input")
+    return {
+        "images": int(images) if isinstance(images, int) or str(images).isdecimal() else 1,
+        "characters": len(text) if isinstance(text, str) else 0,
+        "audio_bytes": sum(size for _, size in call.body.files) if isinstance(call.body, Form) else 0,
+    }

@@ -1,0 +1,76 @@
+"""The ledger in memory: for tests, and as the plainest statement of what a ledger does."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from gateway.core.usage import UsageSource
+from gateway.metering.interfaces import Admission, Settlement, UsageRow
+
+_Line = tuple[Admission, Settlement]
+
+_GROUPS: Final[Mapping[str, Callable[[_Line], str]]] = {
+    "team": lambda line: line[0].team,
+    "model": lambda line: line[0].model,
+    "key": lambda line: line[0].key_id,
+    "endpoint": lambda line: line[0].endpoint,
+    "day": lambda line: datetime.fromtimestamp(line[1].settled_at / 1000, UTC).date().isoformat(),
+}
+
+
+class MemoryLedger:
+    """A Ledger and its UsageReports. Nothing of it outlives the process, so there is nothing to recover."""
+
+    def __init__(self) -> None:
+        self._admissions: dict[str, Admission] = {}
+        self._settlements: dict[str, Settlement] = {}
+
+    async def admit(self, admission: Admission) -> None:
+        self._admissions.setdefault(admission.attempt_id, admission)
+
+    def settle(self, settlement: Settlement) -> None:
+        self._settlements.setdefault(settlement.attempt_id, settlement)
+
+    async def recover(self) -> int:
+        return 0
+
+    async def close(self) -> None:
+        """Nothing is ever on its way."""
+
+    async def usage(self, by: Sequence[str], since: int | None, until: int | None) -> Sequence[UsageRow]:
+        unknown = [name for name in by if name not in _GROUPS]
+        if unknown:
+            raise ValueError(f"usage cannot be grouped by {unknown[0]!r}")
+        groups: dict[tuple[str, ...], list[Settlement]] = {}
+        for attempt_id, settlement in self._settlements.items():
+            if (since is None or settlement.settled_at >= since) and (
+                until is None or settlement.settled_at < until
+            ):
+                line = self._admissions[attempt_id], settlement
+                groups.setdefault(tuple(_GROUPS[name](line) for name in by), []).append(settlement)
+        return [_row(group, groups[group]) for group in sorted(groups)]
+
+    async def unsettled(self) -> Sequence[Admission]:
+        return [admission for key, admission in self._admissions.items() if key not in self._settlements]
+
+
+def _row(group: tuple[str, ...], settlements: Sequence[Settlement]) -> UsageRow:
+    usages = [settlement.usage for settlement in settlements]
+    return UsageRow(
+        group=group,
+        attempts=len(settlements),
+        input_tokens=sum(usage.input_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+        images=sum(usage.images for usage in usages),
+        audio_milliseconds=sum(usage.audio_milliseconds for usage in usages),
+        characters=sum(usage.characters for usage in usages),
+        cost=sum(settlement.cost or 0 for settlement in settlements),
+        unpriced=sum(settlement.cost is None for settlement in settlements),
+        estimated=sum(
+            usage.source is not UsageSource.PROVIDER
+            and usage.total_tokens + usage.images + usage.audio_milliseconds + usage.characters > 0
+            for usage in usages
+        ),
+    )

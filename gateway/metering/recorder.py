@@ -1,0 +1,116 @@
+"""Makes ledger lines of what happened: the one place that knows which fact goes into which column.
+
+What comes from outside (a name that a client chose, an id from an upstream's header, a count from its
+answer) is brought within bounds here, so that no line can be refused by the database for what it says.
+"""
+
+from gateway.core.attempt import Attempt, Cause
+from gateway.core.clock import Clock
+from gateway.core.endpoint import Endpoint
+from gateway.core.errors import ErrorCode, Refused, StoreUnavailable
+from gateway.core.exchange import Exchange
+from gateway.core.usage import Observed, Usage
+from gateway.metering.interfaces import Admission, Ledger, Settlement
+from gateway.metering.pricing import cost
+from gateway.metering.usage import bounded
+
+_LONGEST = 200
+"""Characters of a text that others chose."""
+
+_RETRY_AFTER = 1.0
+
+
+class Recorder:
+    """Writes down what every attempt cost: once before it is sent, once when it is over."""
+
+    def __init__(self, *, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def admit(self, exchange: Exchange, attempt: Attempt, estimate: Usage) -> None:
+        """Returns when it is on record that the attempt will be made; only then may a byte go upstream.
+
+        `estimate` is what it is settled with if this process dies. Raises Refused (`metering_unavailable`):
+        what cannot be metered is not sent.
+        """
+        try:
+            await self._ledger.admit(self._admission(exchange, attempt, bounded(estimate)))
+        except StoreUnavailable as error:
+            raise Refused(
+                ErrorCode.METERING_UNAVAILABLE,
+                "The gateway cannot record usage at the moment, so nothing was sent. Send the request again.",
+                retry_after=_RETRY_AFTER,
+            ) from error
+
+    def settle(self, exchange: Exchange, attempt: Attempt, usage: Usage, cause: Cause) -> int | None:
+        """Hand over what became of an admitted attempt. Never waits, never fails.
+
+        Returns the cost in micro-dollars; None when the model has no price for what was used.
+        """
+        usage = bounded(usage)
+        amount = _cost(exchange, usage)
+        observed = exchange.observed or Observed()
+        self._ledger.settle(
+            Settlement(
+                attempt_id=attempt.id,
+                settled_at=self._milliseconds(),
+                cause=cause,
+                status=attempt.status,
+                usage=usage,
+                cost=amount,
+                answered_model=_text(observed.model),
+                service_tier=_text(observed.service_tier),
+                upstream_request_id=_text(attempt.upstream_request_id),
+            )
+        )
+        return amount
+
+    async def recover(self) -> int:
+        """Settle what dead processes left unsettled; how many attempts. Raises StoreUnavailable."""
+        return await self._ledger.recover()
+
+    def _admission(self, exchange: Exchange, attempt: Attempt, estimate: Usage) -> Admission:
+        endpoint, principal, policy = exchange.endpoint, exchange.principal, exchange.policy
+        if endpoint is None or principal is None or policy is None:
+            raise RuntimeError(
+                "an attempt is made only when it is decided who asks, for what, and by which policy"
+            )
+        return Admission(
+            attempt_id=attempt.id,
+            exchange_id=exchange.id,
+            number=attempt.number,
+            admitted_at=self._milliseconds(),
+            team=principal.team,
+            key_id=principal.key_id,
+            subject=principal.subject,
+            endpoint=endpoint.name,
+            asked_model=_text(exchange.asked_model) or "",
+            model=exchange.model.name if exchange.model else "",
+            upstream=attempt.upstream,
+            policy_version=policy.version,
+            stream=exchange.call is not None and exchange.call.stream,
+            estimate=estimate,
+            estimated_cost=_cost(exchange, estimate),
+        )
+
+    def _milliseconds(self) -> int:
+        return int(self._clock.now() * 1000)
+
+
+def _cost(exchange: Exchange, usage: Usage) -> int | None:
+    price = exchange.model.price if exchange.model else None
+    return cost(usage, price, _endpoint(exchange).meter)
+
+
+def _endpoint(exchange: Exchange) -> Endpoint:
+    if exchange.endpoint is None:
+        raise RuntimeError("an exchange without an endpoint has no attempts")
+    return exchange.endpoint
+
+
+def _text(text: str | None) -> str | None:
+    """At most so long, and nothing that is not text: no NUL, no halves of characters."""
+    if text is None:
+        return None
+    text = text[:_LONGEST]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

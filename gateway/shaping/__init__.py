@@ -1,0 +1,1 @@
+"""What is changed: one pure function a rule, and `shape.py`, which applies them."""

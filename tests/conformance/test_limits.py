@@ -1,0 +1,466 @@
+"""What every limiter does, whatever keeps its counters. And what becomes of requests when Redis is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from gateway.core.clock import SystemClock
+from gateway.core.decision import Mode
+from gateway.core.errors import ErrorCode
+from gateway.core.policy import Counted, Limit, Scope
+from gateway.limits.bucket import MICRO, MOST_DEBT, rate_of
+from gateway.limits.degraded import Breaker, ResilientLimiter
+from gateway.limits.demands import demand_of
+from gateway.limits.interfaces import Grant, Hold, Limiter, Refusal, Spent
+from gateway.limits.memory import MemoryLimiter
+from gateway.limits.redis import RedisLimiter
+from gateway.limits.scripts import Script
+from tests.conformance.conftest import LEASE, World, redis_client, redis_limiter
+from tests.support.redis_server import RedisServer
+
+DAY = 86_400.0
+REQUESTS = Limit("team-requests", Counted.REQUESTS, Scope.TEAM, 100, DAY, 100)
+"""One request is paid back in 864 seconds: what a test takes changes nothing."""
+TOKENS = Limit("team-tokens", Counted.TOKENS, Scope.TEAM, 1000, DAY, 1000)
+SLOTS = Limit("team-streams", Counted.CONCURRENT, Scope.TEAM, 2)
+
+_ids = count()
+
+
+def hold_of(*limits: Limit, tokens: int = 100, exchange_id: str | None = None) -> Hold:
+    demands = tuple(demand_of(limit, f"{{search}}:{limit.name}:team", tokens) for limit in limits)
+    return Hold(exchange_id or f"ex_{next(_ids)}", demands)
+
+
+def spent(hold: Hold, tokens: int = 0) -> Spent:
+    """Everything is spent, and so many tokens."""
+    return Spent(
+        hold, tuple(tokens if demand.limit.counts is Counted.TOKENS else 1 for demand in hold.demands)
+    )
+
+
+def nothing(hold: Hold) -> Spent:
+    return Spent(hold, (0,) * len(hold.demands))
+
+
+async def granted(limiter: Limiter, hold: Hold) -> Grant:
+    decision = await limiter.reserve(hold)
+    assert isinstance(decision, Grant)
+    return decision
+
+
+async def refused(limiter: Limiter, hold: Hold) -> Refusal:
+    decision = await limiter.reserve(hold)
+    assert isinstance(decision, Refusal)
+    return decision
+
+
+async def remaining(limiter: Limiter, limit: Limit) -> int:
+    """What is left, seen by a hold that is given back at once."""
+    seen = hold_of(limit, tokens=0)
+    decision = await limiter.reserve(seen)
+    await limiter.settle([nothing(seen)])
+    taken = 1 if isinstance(decision, Grant) and limit.counts is Counted.REQUESTS else 0
+    return decision.standings[0].remaining + taken
+
+
+@pytest.fixture
+def limiter(world: World) -> Limiter:
+    return world.limiters[0]
+
+
+class TestHolding:
+    async def test_a_reservation_takes_from_every_limit(self, limiter: Limiter) -> None:
+        grant = await granted(limiter, hold_of(REQUESTS, TOKENS, tokens=300))
+        assert [standing.remaining for standing in grant.standings] == [99, 700]
+
+    async def test_a_burst_fits_to_the_last_request(self, limiter: Limiter) -> None:
+        odd = replace(REQUESTS, amount=7, burst=7)
+        for _ in range(7):
+            await granted(limiter, hold_of(odd))
+        await refused(limiter, hold_of(odd))
+
+    async def test_a_refusal_leaves_every_limit_unchanged(self, limiter: Limiter) -> None:
+        await granted(limiter, hold_of(TOKENS, tokens=950))
+        await refused(limiter, hold_of(REQUESTS, SLOTS, TOKENS, tokens=51))
+        assert await remaining(limiter, REQUESTS) == 100
+        assert await remaining(limiter, TOKENS) == 50
+        await granted(limiter, hold_of(SLOTS))
+        await granted(limiter, hold_of(SLOTS))
+
+    async def test_the_same_id_holds_once(self, world: World) -> None:
+        hold = hold_of(REQUESTS, TOKENS, SLOTS)
+        decisions = await asyncio.gather(
+            *(limiter.reserve(hold) for _ in range(10) for limiter in world.limiters)
+        )
+        assert all(isinstance(decision, Grant) for decision in decisions)
+        assert await remaining(world.limiters[0], REQUESTS) == 99
+        assert await remaining(world.limiters[0], TOKENS) == 900
+
+    async def test_an_id_that_holds_is_granted_again_when_all_is_gone(self, limiter: Limiter) -> None:
+        hold = hold_of(TOKENS, tokens=1000)
+        await granted(limiter, hold)
+        await refused(limiter, hold_of(TOKENS, tokens=1))
+        await granted(limiter, hold)
+
+    async def test_parallel_reservations_never_pass_a_limit(self, world: World) -> None:
+        ten = replace(REQUESTS, amount=10, burst=10)
+        decisions = await asyncio.gather(
+            *(world.limiters[number % 2].reserve(hold_of(ten, TOKENS, tokens=10)) for number in range(100))
+        )
+        assert sum(isinstance(decision, Grant) for decision in decisions) == 10
+        assert await remaining(world.limiters[0], TOKENS) == 900
+
+    async def test_limits_of_one_name_in_two_teams_are_two(self, limiter: Limiter) -> None:
+        one = replace(REQUESTS, burst=1)
+        await granted(limiter, hold_of(one))
+        other = Hold("ex_other", (demand_of(one, "{billing}:team-requests:team", 0),))
+        await granted(limiter, other)
+
+    async def test_what_costs_nothing_fits_an_overdrawn_limit(self, limiter: Limiter) -> None:
+        hold = hold_of(TOKENS, tokens=1000)
+        await granted(limiter, hold)
+        await limiter.settle([spent(hold, 1500)])
+        await granted(limiter, hold_of(TOKENS, tokens=0))
+        await refused(limiter, hold_of(TOKENS, tokens=1))
+
+
+class TestTime:
+    async def test_time_pays_back(self, world: World, limiter: Limiter) -> None:
+        await granted(limiter, hold_of(TOKENS, tokens=900))
+        await world.advance(DAY / 10)
+        assert await remaining(limiter, TOKENS) == 200
+
+    async def test_a_full_limit_grows_no_fuller(self, world: World, limiter: Limiter) -> None:
+        await granted(limiter, hold_of(TOKENS, tokens=10))
+        await world.advance(10 * DAY)
+        assert await remaining(limiter, TOKENS) == 1000
+
+    async def test_a_refused_request_passes_after_its_retry_time(
+        self, world: World, limiter: Limiter
+    ) -> None:
+        await granted(limiter, hold_of(TOKENS, tokens=950))
+        refusal = await refused(limiter, hold_of(TOKENS, tokens=60))
+        assert refusal.deny.retry_after == pytest.approx(DAY / 100, abs=5)
+        await world.advance(refusal.deny.retry_after - 30)
+        await refused(limiter, hold_of(TOKENS, tokens=60))
+        await world.advance(30)
+        await granted(limiter, hold_of(TOKENS, tokens=60))
+
+    async def test_standings_tell_when_a_limit_is_full_again(self, limiter: Limiter) -> None:
+        grant = await granted(limiter, hold_of(TOKENS, tokens=250))
+        (standing,) = grant.standings
+        assert (standing.limit, standing.counts, standing.amount) == ("team-tokens", Counted.TOKENS, 1000)
+        assert standing.reset == pytest.approx(DAY / 4, abs=5)
+
+
+class TestRefusals:
+    async def test_a_refusal_names_the_limit_that_refused(self, limiter: Limiter) -> None:
+        await granted(limiter, hold_of(REQUESTS, TOKENS, tokens=1000))
+        refusal = await refused(limiter, hold_of(REQUESTS, TOKENS, tokens=1))
+        assert refusal.limit == TOKENS
+        assert refusal.deny.rule == "limits.team-tokens"
+        assert refusal.deny.code is ErrorCode.RATE_LIMIT_EXCEEDED
+
+    async def test_of_several_the_longest_lasting_is_named(self, limiter: Limiter) -> None:
+        slow = replace(REQUESTS, name="slow", amount=1, burst=1)
+        quick = replace(REQUESTS, name="quick", burst=1)
+        await granted(limiter, hold_of(slow, quick))
+        assert (await refused(limiter, hold_of(quick, slow))).deny.rule == "limits.slow"
+        assert (await refused(limiter, hold_of(slow, quick))).deny.rule == "limits.slow"
+
+    async def test_what_can_never_fit_is_no_matter_of_waiting(self, limiter: Limiter) -> None:
+        refusal = await refused(limiter, hold_of(REQUESTS, TOKENS, tokens=1001))
+        assert refusal.deny.code is ErrorCode.REQUEST_EXCEEDS_LIMIT
+        assert refusal.deny.retry_after is None
+
+    async def test_standings_of_a_refusal_are_what_was_left(self, limiter: Limiter) -> None:
+        await granted(limiter, hold_of(TOKENS, tokens=990))
+        refusal = await refused(limiter, hold_of(REQUESTS, TOKENS, tokens=20))
+        assert [standing.remaining for standing in refusal.standings] == [100, 10]
+
+
+class TestSettling:
+    @pytest.mark.parametrize(("tokens", "left"), [(40, 960), (100, 900), (300, 700), (0, 1000)])
+    async def test_what_was_spent_takes_the_place_of_what_was_held(
+        self, limiter: Limiter, tokens: int, left: int
+    ) -> None:
+        hold = hold_of(TOKENS)
+        await granted(limiter, hold)
+        await limiter.settle([spent(hold, tokens)])
+        assert await remaining(limiter, TOKENS) == left
+
+    async def test_a_second_settlement_changes_nothing(self, world: World, limiter: Limiter) -> None:
+        hold = hold_of(REQUESTS, TOKENS)
+        await granted(limiter, hold)
+        await asyncio.gather(*(one.settle([spent(hold, 200)]) for one in world.limiters * 5))
+        await limiter.settle([nothing(hold)])
+        assert await remaining(limiter, TOKENS) == 800
+        assert await remaining(limiter, REQUESTS) == 99
+
+    async def test_many_settle_together(self, limiter: Limiter) -> None:
+        holds = [hold_of(REQUESTS, TOKENS, tokens=10) for _ in range(70)]
+        for hold in holds:
+            await granted(limiter, hold)
+        await limiter.settle([nothing(hold) for hold in holds])
+        assert await remaining(limiter, TOKENS) == 1000
+        assert await remaining(limiter, REQUESTS) == 100
+
+    async def test_nothing_spent_gives_everything_back(self, limiter: Limiter) -> None:
+        hold = hold_of(REQUESTS, TOKENS, SLOTS)
+        await granted(limiter, hold)
+        await limiter.settle([nothing(hold)])
+        assert await remaining(limiter, REQUESTS) == 100
+        assert await remaining(limiter, TOKENS) == 1000
+
+    async def test_an_unknown_id_is_charged_what_it_spent(self, limiter: Limiter) -> None:
+        hold = hold_of(REQUESTS, TOKENS)
+        await limiter.settle([spent(hold, 300)])
+        assert await remaining(limiter, TOKENS) == 700
+        assert await remaining(limiter, REQUESTS) == 99
+
+    async def test_a_reservation_that_comes_after_its_settlement_holds_nothing(
+        self, limiter: Limiter
+    ) -> None:
+        hold = hold_of(TOKENS, replace(SLOTS, amount=1))
+        await limiter.settle([nothing(hold)])
+        await granted(limiter, hold)
+        assert await remaining(limiter, TOKENS) == 1000
+        await granted(limiter, hold_of(replace(SLOTS, amount=1)))
+
+    async def test_spending_more_than_there_is_refuses_until_it_is_paid(
+        self, world: World, limiter: Limiter
+    ) -> None:
+        hold = hold_of(TOKENS)
+        await granted(limiter, hold)
+        await limiter.settle([spent(hold, 1500)])
+        refusal = await refused(limiter, hold_of(TOKENS, tokens=100))
+        assert refusal.deny.retry_after == pytest.approx(DAY * 0.6, abs=5)
+        await world.advance(DAY * 0.6)
+        await granted(limiter, hold_of(TOKENS, tokens=100))
+
+
+class TestSlots:
+    async def test_no_more_run_at_once_than_there_are_slots(self, limiter: Limiter) -> None:
+        await granted(limiter, hold_of(SLOTS))
+        await granted(limiter, hold_of(SLOTS))
+        refusal = await refused(limiter, hold_of(SLOTS))
+        assert refusal.deny.code is ErrorCode.CONCURRENCY_LIMIT_EXCEEDED
+        assert refusal.deny.retry_after == 1.0
+
+    async def test_a_settlement_frees_its_slot(self, limiter: Limiter) -> None:
+        first = hold_of(SLOTS)
+        await granted(limiter, first)
+        await granted(limiter, hold_of(SLOTS))
+        await limiter.settle([spent(first)])
+        await granted(limiter, hold_of(SLOTS))
+        await refused(limiter, hold_of(SLOTS))
+
+    async def test_a_slot_is_free_when_its_lease_has_ended(self, world: World, limiter: Limiter) -> None:
+        await granted(limiter, hold_of(SLOTS))
+        await granted(limiter, hold_of(SLOTS))
+        await world.advance(LEASE - 10)
+        await refused(limiter, hold_of(SLOTS))
+        await world.advance(10)
+        await granted(limiter, hold_of(SLOTS))
+
+    async def test_a_renewed_slot_lasts_another_lease(self, world: World, limiter: Limiter) -> None:
+        lasting = hold_of(replace(SLOTS, amount=1), TOKENS)
+        await granted(limiter, lasting)
+        for _ in range(3):
+            await world.advance(LEASE - 10)
+            await limiter.renew([lasting])
+        await world.advance(LEASE - 10)
+        await refused(limiter, hold_of(replace(SLOTS, amount=1)))
+        await world.advance(10)
+        await granted(limiter, hold_of(replace(SLOTS, amount=1)))
+
+    async def test_what_still_runs_gets_its_lost_slot_back(self, world: World, limiter: Limiter) -> None:
+        hold = hold_of(replace(SLOTS, amount=1))
+        await granted(limiter, hold)
+        await world.advance(LEASE + 10)
+        await limiter.renew([hold])
+        await refused(limiter, hold_of(replace(SLOTS, amount=1)))
+
+    async def test_renewal_does_not_bring_back_what_is_settled(self, limiter: Limiter) -> None:
+        hold = hold_of(replace(SLOTS, amount=1))
+        await granted(limiter, hold)
+        await limiter.settle([spent(hold)])
+        await limiter.renew([hold])
+        await granted(limiter, hold_of(replace(SLOTS, amount=1)))
+
+    async def test_a_late_settlement_charges_the_difference_alone(
+        self, world: World, limiter: Limiter
+    ) -> None:
+        hold = hold_of(TOKENS, SLOTS, tokens=500)
+        await granted(limiter, hold)
+        await world.advance(10 * LEASE)
+        await limiter.settle([spent(hold, 600)])
+        assert await remaining(limiter, TOKENS) == 400 + int(1000 * 10 * LEASE / DAY)
+
+
+@pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.WARN])
+class TestModesThatDoNotRefuse:
+    async def test_they_note_what_enforcement_would_have_refused(self, limiter: Limiter, mode: Mode) -> None:
+        one = replace(REQUESTS, burst=1, mode=mode)
+        assert (await granted(limiter, hold_of(one))).notes == ()
+        (note,) = (await granted(limiter, hold_of(one))).notes
+        assert (note.rule, note.mode, note.code) == (
+            "limits.team-requests",
+            mode,
+            ErrorCode.RATE_LIMIT_EXCEEDED,
+        )
+
+    async def test_they_are_charged_like_others(self, limiter: Limiter, mode: Mode) -> None:
+        hold = hold_of(replace(TOKENS, mode=mode), REQUESTS, tokens=900)
+        assert (await granted(limiter, hold)).notes == ()
+        await limiter.settle([spent(hold, 950)])
+        assert await remaining(limiter, TOKENS) == 50
+
+    async def test_what_they_would_have_refused_is_not_charged(self, limiter: Limiter, mode: Mode) -> None:
+        await granted(limiter, hold_of(TOKENS, tokens=990))
+        hold = hold_of(REQUESTS, replace(TOKENS, mode=mode), tokens=100)
+        assert len((await granted(limiter, hold)).notes) == 1
+        await limiter.settle([spent(hold, 100)])
+        assert await remaining(limiter, TOKENS) == 10
+        assert await remaining(limiter, REQUESTS) == 99
+
+    async def test_they_note_the_same_when_asked_again(self, limiter: Limiter, mode: Mode) -> None:
+        one = replace(REQUESTS, burst=1, mode=mode)
+        await granted(limiter, hold_of(one))
+        hold = hold_of(one, TOKENS)
+        first, second = await granted(limiter, hold), await granted(limiter, hold)
+        assert [note.rule for note in first.notes] == [note.rule for note in second.notes]
+
+    async def test_they_note_a_slot_too_many(self, limiter: Limiter, mode: Mode) -> None:
+        one = replace(SLOTS, amount=1, mode=mode)
+        first, second = hold_of(one), hold_of(one)
+        await granted(limiter, first)
+        (note,) = (await granted(limiter, second)).notes
+        assert note.code is ErrorCode.CONCURRENCY_LIMIT_EXCEEDED
+        await limiter.settle([spent(first)])
+        assert (await granted(limiter, hold_of(one))).notes == ()
+
+
+async def test_a_limit_in_shadow_mode_is_not_among_the_standings(limiter: Limiter) -> None:
+    shadow = replace(TOKENS, mode=Mode.SHADOW)
+    grant = await granted(limiter, hold_of(REQUESTS, shadow, SLOTS))
+    assert [standing.limit for standing in grant.standings] == ["team-requests"]
+
+
+class TestArithmetic:
+    """bucket.lua is bucket.py once more."""
+
+    @given(
+        amount=st.integers(1, 10**9),
+        seconds=st.one_of(st.integers(1, 31 * 86_400), st.integers(1, 8000).map(lambda ms: ms / 1000)),
+        debt=st.integers(1, MOST_DEBT),
+        elapsed=st.one_of(st.integers(-(10**9), 10**9), st.integers(0, 400 * 86_400 * MICRO)),
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_lua_owes_what_python_owes(
+        self, redis_server: RedisServer, amount: int, seconds: float, debt: int, elapsed: int
+    ) -> None:
+        rate = rate_of(replace(TOKENS, amount=amount, seconds=seconds))
+        at = 1_795_000_000 * MICRO
+        now = at + elapsed
+        text = Script.of("bucket.lua").text + (
+            "redis.call('SET', KEYS[1], ARGV[1])\n"
+            "return string.format('%.0f', owed(KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])))"
+        )
+        with Redis.from_url(redis_server.url) as client:
+            owed = client.eval(text, 1, "{arithmetic}", f"{debt} {at}", rate.gain, rate.per, now)
+            client.delete("{arithmetic}")
+        assert int(owed) == rate.owed(debt, at, now)
+
+
+@dataclass
+class Replica:
+    """A limiter that goes on without its Redis, and what can be seen of it."""
+
+    server: RedisServer
+    client: AsyncRedis
+    primary: RedisLimiter
+    limiter: ResilientLimiter
+    changes: asyncio.Queue[bool]
+
+    async def next_change(self) -> bool:
+        """Whether it is degraded from then on."""
+        async with asyncio.timeout(10):
+            return await self.changes.get()
+
+
+@pytest.fixture
+async def replica(own_redis_server: RedisServer) -> AsyncIterator[Replica]:
+    changes: asyncio.Queue[bool] = asyncio.Queue()
+    async with (
+        redis_client(own_redis_server, timeout=0.1) as client,
+        redis_limiter(client, timeout=0.1) as primary,
+    ):
+        limiter = ResilientLimiter(
+            primary=primary,
+            fallback=MemoryLimiter(clock=SystemClock()),
+            clock=SystemClock(),
+            on_change=lambda degraded, why: changes.put_nowait(degraded),
+            breaker=Breaker(interval=0.01),
+        )
+        healing = asyncio.create_task(limiter.run())
+        yield Replica(own_redis_server, client, primary, limiter, changes)
+        healing.cancel()
+
+
+class TestRedisAway:
+    """Nobody waits for a Redis that is not there, and all is as before when it is back."""
+
+    @pytest.mark.parametrize("fault", ["stopped", "frozen"])
+    async def test_requests_go_on_within_250_ms(self, replica: Replica, fault: str) -> None:
+        server, limiter, time = replica.server, replica.limiter, asyncio.get_running_loop().time
+        await granted(limiter, hold_of(REQUESTS))
+        server.stop() if fault == "stopped" else server.freeze()
+        waits = []
+        for _ in range(6):
+            began, hold = time(), hold_of(REQUESTS, TOKENS)
+            await granted(limiter, hold)
+            waits.append(time() - began)
+            await limiter.settle([spent(hold, 50)])
+        assert max(waits) < 0.25
+        assert limiter.degraded
+
+    @pytest.mark.parametrize("fault", ["stopped", "frozen"])
+    async def test_it_heals_when_redis_is_back(self, replica: Replica, fault: str) -> None:
+        server, limiter = replica.server, replica.limiter
+        server.stop() if fault == "stopped" else server.freeze()
+        while not limiter.degraded:
+            await granted(limiter, hold_of(REQUESTS))
+        server.start() if fault == "stopped" else server.thaw()
+        assert [await replica.next_change(), await replica.next_change()] == [True, False]
+        hold = hold_of(TOKENS)
+        await granted(limiter, hold)
+        assert await replica.client.exists(f"{{search}}:exchange:{hold.exchange_id}")
+
+    async def test_limits_hold_while_redis_is_away(self, replica: Replica) -> None:
+        replica.server.stop()
+        decisions = [await replica.limiter.reserve(hold_of(replace(REQUESTS, burst=5))) for _ in range(10)]
+        assert sum(isinstance(decision, Grant) for decision in decisions) == 5
+
+    async def test_settlements_that_redis_missed_are_delivered(self, replica: Replica) -> None:
+        hold = hold_of(SLOTS, TOKENS, tokens=500)
+        await granted(replica.limiter, hold)
+        replica.server.freeze()
+        while not replica.limiter.degraded:
+            await granted(replica.limiter, hold_of(REQUESTS))
+        await replica.limiter.settle([spent(hold, 700)])
+        replica.server.thaw()
+        assert [await replica.next_change(), await replica.next_change()] == [True, False]
+        async with asyncio.timeout(10):
+            while await replica.client.zcard("{search}:team-streams:team"):
+                pass
+        assert await remaining(replica.primary, TOKENS) == 300
+        assert await remaining(replica.primary, REQUESTS) == 100, "what it held for lost replies is undone"
