@@ -97,30 +97,38 @@ class Accounting:
         if not attempt.sent:
             return _NOTHING
         whole = cause is Cause.SERVED and observed is not None and observed.finished
-        return estimate(
-            call.endpoint.meter,
-            source=UsageSource.ESTIMATED if whole else UsageSource.PARTIAL,
+        return _estimate(
+            call,
+            UsageSource.ESTIMATED if whole else UsageSource.PARTIAL,
             input_tokens=self._tokenizer.total(call.texts, model.encoding),
             output_tokens=exchange.generated,
-            **_units(call),
         )
 
 
 def _expected(call: Call) -> Usage:
     """What the attempt is settled with if this process dies."""
-    return estimate(
-        call.endpoint.meter,
+    return _estimate(
+        call,
+        UsageSource.ESTIMATED,
         input_tokens=input_tokens(sum(map(len, call.texts))),
         output_tokens=output_tokens(call),
-        **_units(call),
     )
 
 
-def _units(call: Call) -> dict[str, int]:
-    """What is asked for in other units than tokens."""
-    images, text = call.get("n"), call.get("input")
-    return {
-        "images": int(images) if isinstance(images, int) or str(images).isdecimal() else 1,
-        "characters": len(text) if isinstance(text, str) else 0,
-        "audio_bytes": sum(size for _, size in call.body.files) if isinstance(call.body, Form) else 0,
-    }
+def _estimate(call: Call, source: UsageSource, *, input_tokens: int, output_tokens: int) -> Usage:
+    """These tokens, or whatever else the endpoint is billed by, as far as the request tells."""
+    text = call.get("input")
+    return estimate(
+        call.endpoint.meter,
+        source=source,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        images=_whole(call.get("n"), default=1),
+        characters=len(text) if isinstance(text, str) else 0,
+        audio_bytes=sum(size for _, size in call.body.files) if isinstance(call.body, Form) else 0,
+    )
+
+
+def _whole(value: object, *, default: int) -> int:
+    """A count as JSON or a form spells it."""
+    return int(text) if (text := str(value)).isdecimal() else default

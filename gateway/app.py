@@ -4,14 +4,19 @@
 """
 
 import asyncio
+import gc
+import os
+import secrets
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import structlog
 from aiohttp import web
+from sqlalchemy import make_url
 
 from gateway import __version__
 from gateway.accounting import Accounting
@@ -23,7 +28,7 @@ from gateway.auth.sql import SqlKeyStore
 from gateway.background import Background
 from gateway.core.clock import SystemClock
 from gateway.core.decision import Mode
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.core.exchange import Exchange
 from gateway.core.ids import new_id
 from gateway.core.incoming import HeaderList
@@ -33,6 +38,7 @@ from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.degraded import ResilientLimiter
 from gateway.limits.headers import ratelimit_headers
+from gateway.limits.interfaces import Limiter
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis import RedisLimiter, connect
 from gateway.limits.refusals import RecentRefusals
@@ -51,12 +57,13 @@ from gateway.server.boundary import Boundary
 from gateway.server.connection import ClientServer
 from gateway.server.incoming import BodyBounds
 from gateway.server.proxy import Proxy
-from gateway.settings import Settings
+from gateway.settings import Settings, UpstreamSettings
 from gateway.shaping.shape import Shaper
 from gateway.telemetry.logging import LogSink, make_logger
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.pool import Pool
 from gateway.upstream.sender import Sender
+from gateway.upstream.targets import Target, Targets, UpstreamKind
 from gateway.wire.endpoints import SERVED, endpoint_table
 from gateway.wire.headers import warning
 from gateway.wire.tokens import Tokenizer
@@ -370,7 +377,10 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
         await database.close()
 
 
-def _limiter(settings: Settings, background: Background, metrics: Metrics, log: structlog.stdlib.BoundLogger):
+def _limiter(
+    settings: Settings, background: Background, metrics: Metrics, log: structlog.stdlib.BoundLogger
+) -> tuple[Limiter, Callable[[], bool]]:
+    """Where counters are kept, and how to ask whether that is away."""
     clock = SystemClock()
     url = settings.redis_url.get_secret_value()
     if not url:
@@ -385,3 +395,94 @@ def _limiter(settings: Settings, background: Background, metrics: Metrics, log: 
     background.loop("redis", redis.run)
     background.loop("redis_breaker", resilient.run)
     return resilient, lambda: resilient.degraded
+
+
+def _targets(settings: Settings) -> Targets:
+    return Targets({name: _target(name, upstream) for name, upstream in settings.all_upstreams.items()})
+
+
+def _target(name: str, upstream: UpstreamSettings) -> Target:
+    return Target(
+        name=name,
+        base_url=upstream.base_url,
+        api_key=upstream.api_key,
+        kind=UpstreamKind(upstream.kind),
+        api_version=upstream.api_version,
+        connect_seconds=upstream.connect_seconds,
+        first_byte_seconds=upstream.first_byte_seconds,
+        proxy=upstream.proxy,
+    )
+
+
+def _pepper(settings: Settings) -> bytes:
+    """The configured pepper. An embedded installation has one of its own, in a file beside its database.
+
+    Raises ValueError when there is none and the database is shared: then every replica must be given the same.
+    """
+    if settings.key_pepper is not None:
+        return settings.key_pepper.get_secret_value().encode()
+    url = make_url(settings.database_url.get_secret_value())
+    if url.get_backend_name() != "sqlite" or not url.database:
+        raise ValueError(
+            "GATEWAY_KEY_PEPPER is not set: a shared database needs the same pepper in every replica"
+        )
+    file = Path(url.database).parent / _PEPPER_FILE
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as new:
+            new.write(secrets.token_hex(32))
+    return file.read_text().strip().encode()
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _recovery(recorder: Recorder, log: structlog.stdlib.BoundLogger) -> Callable[[], Awaitable[None]]:
+    async def recover() -> None:
+        try:
+            settled = await recorder.recover()
+        except StoreUnavailable:
+            return  # the ledger itself tells of its trouble
+        if settled:
+            log.warning("attempts_recovered", count=settled)
+
+    return recover
+
+
+def _tell_of_redis(metrics: Metrics, log: structlog.stdlib.BoundLogger) -> Callable[[bool, str], None]:
+    def tell(away: bool, why: str) -> None:
+        metrics.degraded("redis", away)
+        log.warning("redis_away" if away else "redis_back", why=why)
+
+    return tell
+
+
+def _tell_of_ledger(
+    metrics: Metrics, log: structlog.stdlib.BoundLogger
+) -> Callable[[StoreUnavailable | None], None]:
+    def tell(trouble: StoreUnavailable | None) -> None:
+        metrics.degraded("ledger", trouble is not None)
+        if trouble is None:
+            log.warning("ledger_back")
+        else:
+            log.error("ledger_away", why=str(trouble))
+
+    return tell
+
+
+def _tell_of_leaks(metrics: Metrics, log: structlog.stdlib.BoundLogger) -> Callable[[str], None]:
+    def tell(exchange_id: str) -> None:
+        metrics.reservation_leaked()
+        log.error("reservation_leaked", request_id=exchange_id)
+
+    return tell
+
+
+def _settle_memory() -> None:
+    """What was made for the whole life of the process need not be looked at by every collection."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

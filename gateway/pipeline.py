@@ -33,7 +33,7 @@ from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.ownership.references import check_references
 from gateway.policies.book import PolicyBook
-from gateway.policies.matching import authorize_call, authorize_endpoint, usable_model, usable_models
+from gateway.policies.authorize import authorize_call, authorize_endpoint, usable_model, usable_models
 from gateway.relay import Relay
 from gateway.shaping.shape import Shaper
 from gateway.shaping.usage import asked_for_usage

@@ -27,6 +27,7 @@ from gateway.policies.document import read_document
 
 PREFIX: Final = "GATEWAY_"
 _NESTED: Final = "__"
+OPENAI: Final = "https://api.openai.com/v1"
 _CONFIG_FILE: Final = "GATEWAY_CONFIG_FILE"
 _SECRETS: Final = frozenset({"key_pepper", "admin_token", "api_key", "redis_url", "database_url"})
 _SERVICE_LINK: Final = re.compile(
@@ -61,7 +62,7 @@ class UpstreamSettings(_Section):
 
     kind: Literal["openai", "azure"] = Field("openai", description="How its paths and its key are spelled.")
     base_url: str = Field(
-        "https://api.openai.com/v1",
+        OPENAI,
         description="Where it is. For `openai`, up to and including `/v1`; for `azure`, the resource's root.",
     )
     api_key: SecretStr | None = Field(None, description="The gateway's own key there. Empty: none is sent.")
@@ -299,7 +300,19 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError([*problems, *(_sentence(fault, sources) for fault in faults)]) from None
     if problems:
         raise SettingsError(problems)
-    return settings
+    return _with_openai_key(settings, given.get("OPENAI_API_KEY", ""))
+
+
+def _with_openai_key(settings: Settings, key: str) -> Settings:
+    """The variable that every OpenAI tool knows counts too: for OpenAI itself, and never sent to another server.
+
+    A key of this gateway's own is what apps have in that variable; it is none that OpenAI would take.
+    """
+    upstream = settings.upstream
+    if not key or key.startswith("gwk_") or upstream.api_key is not None or upstream.base_url != OPENAI:
+        return settings
+    own = upstream.model_copy(update={"api_key": SecretStr(key)})
+    return settings.model_copy(update={"upstream": own})
 
 
 def _is_ours(name: str, value: str) -> bool:

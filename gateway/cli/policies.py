@@ -1,8 +1,10 @@
 """`gateway policies`: help for people who write policy files."""
 
+import sys
+
+import msgspec
 import typer
 
-from gateway.cli.console import out
 from gateway.policies.schema import json_schema
 
 command = typer.Typer(help="Help for writing policy files.", no_args_is_help=True)
@@ -16,4 +18,4 @@ def policies() -> None:
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of the policy files, for editors."""
-    out.print_json(json_schema(), indent=2)
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode() + "\n")

@@ -52,10 +52,12 @@ class Writer:
             raise
 
     def _connect(self) -> PoolProxiedConnection:
+        """A connection of our own, which begins and commits only where we say so."""
         with translated():
             connection = self._engine.raw_connection()
-        connection.detach()  # ours for good: it never goes back to those who share the pool
-        self._engine.dialect.set_isolation_level(connection.dbapi_connection, "AUTOCOMMIT")
+        if connection.dbapi_connection is not None:
+            self._engine.dialect.set_isolation_level(connection.dbapi_connection, "AUTOCOMMIT")
+        connection.detach()
         return connection
 
     def _drop(self) -> None:

@@ -5,8 +5,8 @@ token), and the microsecond at which that was written. No debt is a full bucket.
 `seconds`, rounded down: so a limit is never passed, and a charge loses less than one micro-token by it. Debts
 stay below 2**53, where the doubles of Lua are exact too: `bucket.lua` is this file once more.
 
-Bounds: amount and burst from 1 to 10**9; windows of whole seconds up to 31 days, or of whole milliseconds up to
-8 seconds.
+Bounds: amount and burst from 1 to 10**9; windows of whole seconds up to 31 days, or of whole milliseconds up
+to 8 seconds.
 """
 
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Everything that one exchange wants, under the exchange's id. At least one demand, and all of one team."""
+    """Everything that one exchange wants, under the exchange's id: at least one demand, all of one team."""
 
     exchange_id: str
     demands: tuple[Demand, ...]

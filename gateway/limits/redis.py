@@ -6,7 +6,7 @@ What is decided together is one script, so it happens wholly or not at all. A te
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -27,7 +27,7 @@ _SETTLED_TOGETHER: Final = 32
 """Settlements that share one deadline. A thousand would miss it by their number alone."""
 
 
-def connect(url: str, *, timeout: float = TIMEOUT, most_connections: int = 50) -> Redis:
+def connect(url: str, *, timeout: float = TIMEOUT) -> Redis:
     """A client for `redis://`, `rediss://` or `unix://`; it connects when first used. Raises ValueError.
 
     Without retries, since a script whose reply was lost has perhaps been run. With RESP2, in which nothing
@@ -35,16 +35,9 @@ def connect(url: str, *, timeout: float = TIMEOUT, most_connections: int = 50) -
     time-out of its own for commands: for that it uses a `wait_for` that can swallow a cancellation (Python
     3.11), so whoever uses it sets the deadline, as Scripts does.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=most_connections,
-        timeout=timeout,
-        socket_timeout=None,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
+    return Redis.from_url(
+        url, socket_connect_timeout=timeout, socket_timeout=None, retry=Retry(NoBackoff(), 0), protocol=2
     )
-    return Redis.from_pool(pool)
 
 
 class RedisLimiter:

@@ -58,7 +58,7 @@ class Scripts:
     """The only way to Redis of the limits. `run` must be kept going, or every call times out."""
 
     def __init__(self, *, client: Redis, timeout: float) -> None:
-        """`timeout`: seconds that a caller waits, and seconds that Redis is given for what travels together."""
+        """`timeout`: seconds that a caller waits, and that Redis is given for what travels together."""
         self._client = client
         self._timeout = timeout
         self._waiting: deque[_Errand] = deque()

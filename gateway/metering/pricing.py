@@ -4,7 +4,6 @@ Every price is a number of micro-dollars for so many units (see `core/policy.py`
 common denominator, summed, and divided at the end.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.endpoint import Meter
@@ -19,8 +18,8 @@ _EACH: Final = _DENOMINATOR
 
 _NO_PRICE: Final = Price()
 
-_Charge = tuple[int, int | None, int]
-"""Units, their price as it stands in the price book, and the factor that brings it to the denominator."""
+_Parts = tuple[tuple[int, int | None], ...]
+"""Tokens of each special kind within a total, and their own price."""
 
 
 def cost(usage: Usage, price: Price | None, meter: Meter) -> int | None:
@@ -32,35 +31,58 @@ def cost(usage: Usage, price: Price | None, meter: Meter) -> int | None:
     if meter is Meter.FREE:
         return 0
     price = price or _NO_PRICE
-    total = _sum(_tokens(usage, price))
-    unit = _units(usage, price, meter)
-    if unit[0] > 0 and (total is None or usage.total_tokens <= 0):
-        total = _sum((unit,))
+    total = _by_tokens(usage, price)
+    units, unit_price, factor = _units(usage, price, meter)
+    if units > 0 and (total is None or usage.total_tokens <= 0):
+        total = None if unit_price is None else units * unit_price * factor
     return None if total is None else (total + _DENOMINATOR // 2) // _DENOMINATOR
 
 
-def _tokens(usage: Usage, price: Price) -> Sequence[_Charge]:
-    """Each part at its own price or its total's. Tokens that are of two parts count once, as the dearer."""
-    left = max(usage.input_tokens, 0)
-    left -= (audio := _part(usage.audio_input_tokens, left))
-    left -= (image := _part(usage.image_input_tokens, left))
-    left -= (cached := _part(usage.cached_tokens, left))
-    spoken = max(usage.output_tokens, 0)
-    spoken -= (audio_output := _part(usage.audio_output_tokens, spoken))
-    spoken -= (image_output := _part(usage.image_output_tokens, spoken))
-    return (
-        (audio, _own(price.audio_input, price.input), _PER_MILLION),
-        (image, _own(price.image_input, price.input), _PER_MILLION),
-        (cached, _own(price.cached_input, price.input), _PER_MILLION),
-        (left, price.input, _PER_MILLION),
-        (audio_output, _own(price.audio_output, price.output), _PER_MILLION),
-        (image_output, _own(price.image_output, price.output), _PER_MILLION),
-        (spoken, price.output, _PER_MILLION),
+def _by_tokens(usage: Usage, price: Price) -> int | None:
+    taken = _side(
+        usage.input_tokens,
+        price.input,
+        (
+            (usage.audio_input_tokens, price.audio_input),
+            (usage.image_input_tokens, price.image_input),
+            (usage.cached_tokens, price.cached_input),
+        ),
     )
+    given = _side(
+        usage.output_tokens,
+        price.output,
+        (
+            (usage.audio_output_tokens, price.audio_output),
+            (usage.image_output_tokens, price.image_output),
+        ),
+    )
+    return None if taken is None or given is None else (taken + given) * _PER_MILLION
 
 
-def _units(usage: Usage, price: Price, meter: Meter) -> _Charge:
-    """The meter's own unit. Tokens have none besides tokens."""
+def _side(total: int, price: int | None, parts: _Parts) -> int | None:
+    """Each part at its own price, the rest at the total's. None when one that counts has neither.
+
+    A part is never more than what is left of the total, whatever the upstream says: tokens that are of two
+    parts (cached audio) count once, as the part that stands first.
+    """
+    amount, left = 0, max(total, 0)
+    for tokens, own in parts:
+        if tokens > 0 and left > 0:
+            part = min(tokens, left)
+            left -= part
+            rate = price if own is None else own
+            if rate is None:
+                return None
+            amount += part * rate
+    if left:
+        if price is None:
+            return None
+        amount += left * price
+    return amount
+
+
+def _units(usage: Usage, price: Price, meter: Meter) -> tuple[int, int | None, int]:
+    """How many of the meter's own unit (tokens apart), their price, and the factor to the denominator."""
     match meter:
         case Meter.IMAGES:
             return usage.images, price.image, _EACH
@@ -70,23 +92,3 @@ def _units(usage: Usage, price: Price, meter: Meter) -> _Charge:
             return usage.characters, price.characters, _PER_MILLION
         case _:
             return 0, None, 0
-
-
-def _sum(charges: Sequence[_Charge]) -> int | None:
-    """In parts of the denominator; None when something was used that has no price."""
-    total = 0
-    for units, price, factor in charges:
-        if units > 0:
-            if price is None:
-                return None
-            total += units * price * factor
-    return total
-
-
-def _part(tokens: int, whole: int) -> int:
-    """A part is never more than what is left of its whole, whatever the upstream says."""
-    return min(max(tokens, 0), whole)
-
-
-def _own(price: int | None, whole: int | None) -> int | None:
-    return whole if price is None else price

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.policies.document import Document, Mistake, read_document
+from gateway.policies.document import Document, Mistake, Path, read_document
 from gateway.policies.problems import Problem
 from gateway.policies.rule import Node
 from gateway.policies.schema import SCHEMAS, FileKind, Models, Organization, Team, json_schema
@@ -104,14 +104,17 @@ def read_source(file: str, content: bytes) -> Source[Node | None]:
         return Source(file, None, document)
     kind = kind_of(file)
     value = {} if document.value is None else document.value
+    node: Node | None = None
+    mistakes = [document.mistake(path, _EMPTY) for path in _empty_places(value, ())]
+    empty = {mistake.path for mistake in mistakes}
     try:
-        return Source(file, SCHEMAS[kind].model_validate(value), document)
+        node = SCHEMAS[kind].model_validate(value)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        document.mistakes.extend(
-            document.mistake(detail["loc"], _sentence(detail, kind)) for detail in details
-        )
-        return Source(file, None, document)
+        wrong = [document.mistake(detail["loc"], _sentence(detail, kind)) for detail in details]
+        mistakes += [mistake for mistake in wrong if mistake.path not in empty]
+    document.mistakes += mistakes
+    return Source(file, None if mistakes else node, document)
 
 
 def _sentence(detail: ErrorDetails, kind: FileKind) -> str:
@@ -120,21 +123,28 @@ def _sentence(detail: ErrorDetails, kind: FileKind) -> str:
         return f"`{detail['loc'][-1]}` is missing"
     if detail["type"] == "extra_forbidden":
         return _unknown(str(detail["loc"][-1]), kind)
-    if detail["input"] is None:
-        return _EMPTY
     sentence = _SENTENCES.get(detail["type"])
     return sentence(detail.get("ctx", {})) if sentence else detail["msg"]
 
 
 def _unknown(key: str, kind: FileKind) -> str:
-    schema = json_schema(kind)
-    known = {
-        name for node in (schema, *schema.get("$defs", {}).values()) for name in node.get("properties", ())
-    }
+    nodes = json_schema(kind)["$defs"].values()
+    known = {name for node in nodes for name in node.get("properties", ())}
     if key in known:
         return "does not belong here"
     similar = get_close_matches(key, known, n=1)
     return f"unknown key; did you mean `{similar[0]}`?" if similar else "unknown key"
+
+
+def _empty_places(value: Any, path: Path) -> Iterator[Path]:
+    """Keys with nothing after them. Only a `value` may be null."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key == "value":
+                continue
+            if child is None:
+                yield (*path, key)
+            yield from _empty_places(child, (*path, key))
 
 
 def _quoted(expected: str) -> str:

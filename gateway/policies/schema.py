@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic.json_schema import models_json_schema
 
 from gateway.core.decision import Mode
 from gateway.core.policy import AllowList, Catalogue, Model, Price
@@ -173,10 +174,12 @@ SCHEMAS: Final[Mapping[FileKind, type[Node]]] = MappingProxyType(
 )
 
 
-def json_schema(kind: FileKind) -> dict[str, Any]:
-    """The JSON Schema of one kind of file, for editors."""
-    schema = SCHEMAS[kind].model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+def json_schema(kind: FileKind | None = None) -> dict[str, Any]:
+    """The JSON Schema of one kind of file, or of all, for editors and other tools."""
+    models = [SCHEMAS[each] for each in FileKind if kind in (None, each)]
+    _, schema = models_json_schema([(model, "validation") for model in models])
+    files = [{"$ref": f"#/$defs/{model.__name__}"} for model in models]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "anyOf": files, **schema}
 
 
 def _microdollars(dollars: Decimal) -> int:

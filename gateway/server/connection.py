@@ -1,17 +1,20 @@
-"""One client connection. Overrides what aiohttp's own handler would say or log by itself: a malformed header makes it
-quote the offending line, the client's key included, before any code of ours runs.
+"""One client connection. Overrides what aiohttp's own handler would say or log by itself: a malformed header
+makes it quote the offending line, the client's key included, before any code of ours runs.
 """
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from gateway.core.errors import GatewayError
 from gateway.server.boundary import malformed
 from gateway.wire.error_body import error_body, error_headers
 
-_VERSIONS: Final = ((1, 0), (1, 1))
+OnMalformed = Callable[[GatewayError], str]
+"""Told of bytes that are not HTTP; gives the request id under which that was logged."""
 
 
 class ClientConnection(RequestHandler):
@@ -20,7 +23,7 @@ class ClientConnection(RequestHandler):
     __slots__ = ("_head_deadline", "_head_seconds", "_on_malformed")
 
     def __init__(
-        self, manager: web.Server, *, head_seconds: float, on_malformed: Any, **options: Any
+        self, manager: web.Server, *, head_seconds: float, on_malformed: OnMalformed, **options: Any
     ) -> None:
         super().__init__(manager, **options)
         self._head_seconds = head_seconds
@@ -49,15 +52,14 @@ class ClientConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """aiohttp's own errors in our shape; nothing of the request is quoted, to the client or to the log."""
+        """aiohttp's own errors in our shape; nothing of the request is quoted, neither here nor in the log."""
         error = malformed(status, exc)
-        headers, request_id = self._on_malformed(error)
+        request_id = self._on_malformed(error)
         response = web.Response(
             status=error.kind.status,
             headers=[
                 ("content-type", "application/json"),
                 ("x-request-id", request_id),
-                *headers,
                 *error_headers(error),
             ],
             body=error_body(error),

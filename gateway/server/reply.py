@@ -56,7 +56,7 @@ class ClientReply:
             raise ClientLeft("at the end of the answer") from error
 
     def cut(self) -> None:
-        """What was written is flushed; the chunked body's end is not, so that the client sees that it is not whole."""
+        """End the connection: what was written is flushed, the chunked body's end is not, as a sign."""
         transport = self._request.transport
         if transport is not None:
             transport.close()

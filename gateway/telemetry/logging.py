@@ -56,14 +56,14 @@ class LogSink:
         if self._thread.is_alive():
             self._thread.join(seconds)
         else:
-            self._flush()
+            self.flush()
 
     def _write_on(self) -> None:
         while not self._stop.wait(_FLUSH_SECONDS):
-            self._flush()
-        self._flush()
+            self.flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         lines = []
         while self._lines:
             lines.append(self._lines.popleft())

@@ -1,8 +1,8 @@
 """Metrics, in methods named for facts. Labels come from what is configured and from small fixed sets, never
 from what a client sent, so that the number of series is bounded whatever arrives.
 
-OpenTelemetry's GenAI families have exactly their Prometheus names; ours begin with `gateway_`. Tokens and cost
-are counters: the truth of dashboards. Each label set is looked up once and kept.
+OpenTelemetry's GenAI families have exactly their Prometheus names; ours begin with `gateway_`. Tokens and
+cost are counters: the truth of dashboards. Each label set is looked up once and kept.
 """
 
 from collections.abc import Callable

@@ -1,12 +1,15 @@
 """Connections to upstreams: the only file that knows aiohttp's client. Its faults become ours here.
 
-The session is bare on purpose: no cookies (one team's would reach the next), no redirects (a POST would be sent again,
-key included, wherever the answer says), no decompression (bytes are relayed as they come), no time-outs of its own.
+The session is bare on purpose: no cookies (one team's would reach the next), no redirects (a POST would be sent
+again, key included, to wherever the answer says), no decompression (bytes are relayed as they come), no proxy
+but the one that is configured.
 """
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 import aiohttp
 
@@ -14,6 +17,11 @@ from gateway.core.errors import ErrorCode, UpstreamFailed
 from gateway.core.incoming import HeaderList
 from gateway.upstream.targets import Target
 from gateway.wire.headers import media_type
+
+_LARGE: Final = 1024 * 1024
+"""Bytes of a body beyond which it is written in portions, so that the loop is not held up by one copy."""
+_LONGEST_HEADER: Final = 32 * 1024
+"""Bytes of one header field of an answer."""
 
 
 class PooledAnswer:
@@ -52,7 +60,7 @@ class PooledAnswer:
                 yield data
 
     def release(self) -> None:
-        """Back to the pool when the answer was read to its end, else closed: a half-read connection serves nobody."""
+        """Back to the pool when the answer was read to its end, else closed: what is left would come first."""
         if self._response.content.at_eof():
             self._response.release()
         else:
@@ -74,6 +82,7 @@ class Pool:
             timeout=aiohttp.ClientTimeout(total=None),
             headers={"user-agent": self._user_agent},
             skip_auto_headers=("accept", "accept-encoding", "content-type"),
+            max_field_size=_LONGEST_HEADER,
         )
 
     async def close(self) -> None:
@@ -90,8 +99,8 @@ class Pool:
     ) -> PooledAnswer:
         """Send, and wait for the head of the answer.
 
-        Raises UpstreamFailed: `upstream_unreachable` when no byte can have arrived, so that another try is safe;
-        `upstream_tls_error`, `upstream_timeout`, `upstream_error` otherwise.
+        Raises UpstreamFailed: `upstream_unreachable` or `upstream_tls_error` when no byte of the request can have
+        arrived, so that another try is safe; `upstream_timeout` or `upstream_error` otherwise.
         """
         if self._session is None:
             raise RuntimeError("the pool is not open")
@@ -100,10 +109,11 @@ class Pool:
                 response = await self._session.request(
                     method,
                     url,
-                    data=body,
+                    data=io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE else body,
                     headers=headers,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.connect_seconds),
+                    proxy=target.proxy,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=target.connect_seconds),
                 )
         return PooledAnswer(response)
 
@@ -113,15 +123,16 @@ def _translated(code: ErrorCode, sentence: str) -> Iterator[None]:
     """aiohttp's and asyncio's errors as ours; `code` and `sentence` for a connection that broke."""
     try:
         yield
-    except aiohttp.ClientConnectorCertificateError as error:
+    except aiohttp.ClientSSLError as error:
         raise UpstreamFailed(
-            ErrorCode.UPSTREAM_TLS_ERROR, "The upstream's certificate was not accepted."
+            ErrorCode.UPSTREAM_TLS_ERROR,
+            "No TLS session with the upstream: certificate or protocol do not fit.",
         ) from error
-    except aiohttp.ClientConnectorSSLError as error:
-        raise UpstreamFailed(ErrorCode.UPSTREAM_TLS_ERROR, "No TLS session with the upstream.") from error
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "The upstream could not be reached.") from error
+    except aiohttp.ClientHttpProxyError as error:
         raise UpstreamFailed(
-            ErrorCode.UPSTREAM_UNREACHABLE, "The upstream could not be reached.", retry_after=None
+            ErrorCode.UPSTREAM_UNREACHABLE, "The proxy on the way did not let the request through."
         ) from error
     except TimeoutError as error:
         raise UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "The upstream did not answer in time.") from error

@@ -1,9 +1,10 @@
-"""Sends a request until there is an answer to relay: attempts, waits between them, and what may not be passed on.
+"""Sends a request until there is an answer to relay: attempts, waits between them, what may not be passed on.
 
 Implements `interfaces.Upstreams`.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -22,6 +23,8 @@ Admit = Callable[[Attempt], Awaitable[None]]
 Pause = Callable[[float], Awaitable[None]]
 
 _REQUEST_ID: Final = ("x-request-id", "apim-request-id")
+_LONGEST_ID: Final = 128
+"""Characters of an upstream's request id. It goes into the log and the ledger."""
 
 
 class Sender:
@@ -32,10 +35,11 @@ class Sender:
         self._targets = targets
         self._clock = clock
         self._pause = pause
-        self._budgets: dict[str, RetryBudget] = {}
+        self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
 
     @asynccontextmanager
     async def send(self, model: Model, outgoing: Outgoing, admit: Admit) -> AsyncIterator[Answer]:
+        """See `interfaces.Upstreams`."""
         target = self._targets.find(model.upstream)
         answer = await self._first_good(target, model, outgoing, admit)
         try:
@@ -46,7 +50,7 @@ class Sender:
     async def _first_good(
         self, target: Target, model: Model, outgoing: Outgoing, admit: Admit
     ) -> PooledAnswer:
-        budget = self._budgets.setdefault(target.name, RetryBudget())
+        budget = self._budgets[target.name]
         budget.earn()
         number = 0
         while True:
@@ -85,16 +89,17 @@ class Sender:
             )
             raise
         attempt.status = answer.status
-        attempt.upstream_request_id = _first(answer.headers, _REQUEST_ID)
+        attempt.upstream_request_id = _request_id(answer.headers)
         return answer
 
 
-def _first(headers: Mapping[str, str], names: tuple[str, ...]) -> str | None:
-    return next((headers[name] for name in names if name in headers), None)
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    given = next((headers[name] for name in _REQUEST_ID if name in headers), "")
+    return given if given.isascii() and 0 < len(given) <= _LONGEST_ID else None
 
 
 def _refuse_unfit(answer: PooledAnswer) -> None:
-    """Answers that are not for the client: those about our own key, ways elsewhere, and pages of some edge."""
+    """Raises UpstreamFailed for what is not for the client: about our own key, ways elsewhere, some edge's pages."""
     failure = _unfit(answer)
     if failure is not None:
         answer.release()
@@ -106,7 +111,7 @@ def _unfit(answer: PooledAnswer) -> UpstreamFailed | None:
     if status in (401, 403):
         return UpstreamFailed(
             ErrorCode.UPSTREAM_AUTH_ERROR,
-            "The upstream did not accept the gateway's own credential. Your key is fine; tell the platform team.",
+            "The upstream did not accept the gateway's own key. Yours is fine; tell the platform team.",
         )
     if status < 200 or 300 <= status < 400:
         return UpstreamFailed(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from gateway.core.errors import ErrorCode, UpstreamFailed
@@ -19,7 +19,22 @@ class UpstreamKind(StrEnum):
     OPENAI = "openai"
     """OpenAI, or any server that speaks its API under one base URL."""
     AZURE = "azure"
-    """Azure OpenAI: the model is a deployment in the path, `api-version` in the query, the key in `api-key`."""
+    """Azure OpenAI: the model is a deployment, `api-version` stands in the query, the key in `api-key`."""
+
+
+_BY_DEPLOYMENT: Final = frozenset(
+    {
+        "/chat/completions",
+        "/completions",
+        "/embeddings",
+        "/images/generations",
+        "/images/edits",
+        "/audio/speech",
+        "/audio/transcriptions",
+        "/audio/translations",
+    }
+)
+"""Operations whose address at Azure names the deployment; others name it in the body alone, as `model`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +47,20 @@ class Target:
     api_key: Secret | None = field(repr=False)
     kind: UpstreamKind = UpstreamKind.OPENAI
     api_version: str = ""
+    proxy: str | None = None
+    """An HTTP proxy on the way, `http://proxy:3128`."""
     connect_seconds: float = 5.0
     first_byte_seconds: float = 120.0
 
     def url(self, path: str, query: str, model: str) -> str:
-        """Where an operation is found. `path` is the part after `/v1`."""
+        """Where an operation is found. `path` is the part after `/v1`, `query` what the client sent.
+
+        Azure gets none of the client's query: it could name another `api-version`.
+        """
         if self.kind is UpstreamKind.AZURE:
-            version = f"api-version={quote(self.api_version)}"
-            query = f"{version}&{query}" if query else version
-            path = f"/openai/deployments/{quote(model, safe='')}{path}"
+            deployment = f"/deployments/{quote(model, safe='')}" if path in _BY_DEPLOYMENT else ""
+            path = f"/openai{deployment}{path}"
+            query = f"api-version={quote(self.api_version, safe='')}"
         return f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
 
     def credential(self) -> tuple[str, str] | None:

@@ -373,7 +373,8 @@ class TestArithmetic:
         now = at + elapsed
         text = Script.of("bucket.lua").text + (
             "redis.call('SET', KEYS[1], ARGV[1])\n"
-            "return string.format('%.0f', owed(KEYS[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])))"
+            "local gain, per, now = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
+            "return string.format('%.0f', owed(KEYS[1], gain, per, now))"
         )
         with Redis.from_url(redis_server.url) as client:
             owed = client.eval(text, 1, "{arithmetic}", f"{debt} {at}", rate.gain, rate.per, now)

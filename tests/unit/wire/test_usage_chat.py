@@ -1,4 +1,4 @@
-"""Chat streams: usage is always read, and a client that had not asked for it gets what it would have got without."""
+"""Chat streams: usage is always read, and who had not asked for it gets what would have come without it."""
 
 import json
 from collections.abc import Iterable

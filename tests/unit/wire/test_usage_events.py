@@ -1,4 +1,4 @@
-"""Streams of named events: every byte passes as it came, and usage is found even beside megabytes of base64."""
+"""Streams of named events: all bytes pass as they came; usage is found even beside megabytes of base64."""
 
 import json
 from collections.abc import Iterable
@@ -77,7 +77,8 @@ def test_a_response_may_end_without_usage() -> None:
 
 
 def test_words_in_a_delta_end_nothing() -> None:
-    text = 'event: response.completed\ndata: {"type":"response.completed","response":{"usage":{"input_tokens":1}}}\n\n'
+    said = {"type": "response.completed", "response": {"usage": {"input_tokens": 1}}}
+    text = f"event: response.completed\ndata: {json.dumps(said)}\n\n"
     assert watch(Dialect.RESPONSES, [delta(text)]).observed() == Observed()
 
 

@@ -1,0 +1,86 @@
+"""`gateway serve`: the gateway itself. Ctrl-C or SIGTERM drains and stops it; a second one hurries."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import typer
+import uvloop
+from pydantic import SecretStr
+
+from gateway.app import Gateway, assembled
+from gateway.cli.console import fail, say, settings_or_exit
+from gateway.cli.welcome import greet, takes_the_simulator
+from gateway.core.errors import StoreUnavailable
+from gateway.policies.problems import BrokenPolicies
+from gateway.settings import Settings
+from gateway.simulator.server import running
+from gateway.simulator.simulator import Simulator
+
+
+def serve(
+    welcome: Annotated[
+        bool,
+        typer.Option(
+            "--welcome",
+            help="For a first look: stand before the simulator when no upstream key is set, "
+            "make a first team key, and print what to paste.",
+        ),
+    ] = False,
+) -> None:
+    """Serve clients and operators until told to stop."""
+    settings = settings_or_exit()
+    try:
+        uvloop.run(_serve(settings, welcome=welcome))
+    except BrokenPolicies as error:
+        fail(f"{settings.policies_dir}/{problem}" for problem in error.problems)
+    except (StoreUnavailable, ValueError) as error:
+        fail([str(error)])
+    except OSError as error:
+        fail([f"cannot listen: {error.strerror or error}"])
+
+
+async def _serve(settings: Settings, *, welcome: bool) -> None:
+    if not welcome:
+        return await _serve_until_stopped(settings, welcome=False)
+    async with _with_upstream(settings) as ready:
+        await _serve_until_stopped(ready, welcome=True)
+
+
+async def _serve_until_stopped(settings: Settings, *, welcome: bool) -> None:
+    async with assembled(settings) as gateway:
+        if welcome:
+            await greet(settings, gateway.address, gateway.admin_address)
+        await _stopped(gateway)
+
+
+async def _stopped(gateway: Gateway) -> None:
+    """Until a signal asks for the end; a second one while the gateway drains cuts that short."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def ask() -> None:
+        if asked.is_set():
+            gateway.hurry()
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask)
+    await asked.wait()
+    say("Stopping: waiting for what still runs. Once more to hurry.")
+    await gateway.drain()
+
+
+@asynccontextmanager
+async def _with_upstream(settings: Settings) -> AsyncIterator[Settings]:
+    """The settings, before a simulator of our own when no upstream was given."""
+    if not takes_the_simulator(settings):
+        yield settings
+        return
+    async with running(Simulator()) as base_url:
+        upstream = settings.upstream.model_copy(
+            update={"base_url": base_url, "api_key": SecretStr("simulated")}
+        )
+        yield settings.model_copy(update={"upstream": upstream})

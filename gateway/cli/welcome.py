@@ -1,0 +1,64 @@
+"""The first screen: a key, made once, and what to paste. For people who have just cloned the project."""
+
+import sys
+from contextlib import suppress
+from typing import Final
+
+from gateway.app import key_desk
+from gateway.auth.interfaces import NameTaken
+from gateway.cli.console import out
+from gateway.settings import OPENAI, Settings
+
+_KEY_NAME: Final = "first-run"
+_PREFERRED_TEAM: Final = "search"
+
+_PASTE: Final = """
+Paste this into a shell:
+
+export OPENAI_BASE_URL={url}
+export OPENAI_API_KEY={key}
+
+curl $OPENAI_BASE_URL/chat/completions -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \
+-d '{{"model": "gpt-4o-mini", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+
+Or, with the official Python SDK (pip install openai):
+
+from openai import OpenAI
+for event in OpenAI().chat.completions.create(
+    model="gpt-4o-mini", stream=True, messages=[{{"role": "user", "content": "Say hello"}}]
+):
+    print(event.choices[0].delta.content or "", end="")
+"""
+
+
+def takes_the_simulator(settings: Settings) -> bool:
+    """Whether no upstream was given: neither a key for OpenAI nor another address."""
+    return settings.upstream.base_url == OPENAI and settings.upstream.api_key is None
+
+
+async def greet(settings: Settings, address: str, admin_address: str) -> None:
+    """Print the first screen; what it shows of the key is shown this once."""
+    upstream = settings.upstream.base_url
+    before = upstream if upstream == OPENAI else f"{upstream} (the simulator: no account, no money)"
+    out.print(f"\n[bold]The gateway listens on http://{address}[/], before {before}.")
+    key = await _first_key(settings)
+    if key is None:
+        out.print("The first key was shown when it was made. Another one:")
+        out.print(f"  .venv/bin/python -m gateway keys create --team {_PREFERRED_TEAM} --name another\n")
+    else:
+        sys.stdout.write(_PASTE.format(url=f"http://{address}/v1", key=key))
+    out.print(
+        "\nUsage:   [bold].venv/bin/python -m gateway usage[/]   (or --by day, --format csv)"
+        f"\nMetrics: http://{admin_address}/metrics"
+        f"\nRules:   {settings.policies_dir}/ (edit and save: they are reloaded)"
+        "\nCtrl-C stops it.\n"
+    )
+
+
+async def _first_key(settings: Settings) -> str | None:
+    """A key for the example team; None when it was made on an earlier run."""
+    async with key_desk(settings) as desk:
+        team = _PREFERRED_TEAM if _PREFERRED_TEAM in desk.teams else min(desk.teams)
+        with suppress(NameTaken):
+            return await desk.create(team, _KEY_NAME, None)
+    return None
