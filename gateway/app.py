@@ -228,8 +228,7 @@ async def assembled(settings: Settings, *, log_stream: BinaryIO | None = None) -
         background.every("recover_attempts", _RECOVER_SECONDS, _recovery(recorder, log))
         tokenizer = Tokenizer()
         pool = Pool(user_agent=f"openai-gateway/{__version__}")
-        await pool.open()
-        stack.push_async_callback(pool.close)
+        stack.callback(pool.close)
 
         bounds = settings.bounds
         gate = Gate(most=bounds.open_exchanges, on_change=metrics.open_exchanges.set)

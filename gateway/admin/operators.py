@@ -1,22 +1,26 @@
-"""The operators' HTTP surface. Health and metrics are open to whoever reaches the port; `/admin` wants the token.
+"""The operators' HTTP surface. Health and metrics are open to all who reach the port; `/admin` wants a token.
 
-Neither health check calls a store: a slow Redis must not make an orchestrator kill a gateway that copes without it.
+Neither health check calls a store: a slow Redis must not make an orchestrator kill a gateway that copes
+without it. What goes wrong is told as problem details (RFC 9457).
 """
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
 
+from gateway.core.errors import StoreUnavailable
 from gateway.metering.interfaces import UsageReports
 from gateway.telemetry.metrics import CONTENT_TYPE, Metrics
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_DEFAULT_DAYS: Final = 30
+_DEFAULT_DAYS: Final = "30"
+_MOST_DAYS: Final = 3660
 
 
 class Token(Protocol):
@@ -37,6 +41,7 @@ class Operators:
         is_ready: Callable[[], bool],
         policy_version: Callable[[], str],
     ) -> None:
+        """`token`: None closes `/admin`. `is_ready`: False while the gateway drains."""
         self._metrics = metrics
         self._reports = reports
         self._token = token
@@ -44,6 +49,7 @@ class Operators:
         self._policy_version = policy_version
 
     def application(self) -> web.Application:
+        """What the operators' listener serves."""
         application = web.Application(middlewares=[self._guard])
         application.add_routes(
             [
@@ -64,47 +70,61 @@ class Operators:
             return await handler(request)
         except web.HTTPException as error:
             return _problem(error.status, error.text or error.reason)
+        except StoreUnavailable:
+            return _problem(503, "The ledger is away. Try again.")
 
     def _may_enter(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if self._token is None or scheme.lower() != "bearer":
             return False
-        return hmac.compare_digest(given.strip().encode(), self._token.get_secret_value().encode())
+        token = self._token.get_secret_value()
+        return bool(token) and hmac.compare_digest(_bytes(given.strip()), _bytes(token))
 
     async def _health(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "alive"})
+        return _answer({"status": "alive"})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        ready = self._is_ready()
-        return web.json_response(
-            {"status": "ready" if ready else "draining"}, status=200 if ready else 503
-        )
+        if self._is_ready():
+            return _answer({"status": "ready"})
+        return _answer({"status": "draining"}, status=503)
 
     async def _scrape(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.render(), headers={"content-type": CONTENT_TYPE})
+        """Rendered in a thread: thousands of series would hold up every stream for as long."""
+        text = await asyncio.to_thread(self._metrics.render)
+        return web.Response(body=text, headers={"content-type": CONTENT_TYPE})
 
     async def _policy(self, _: web.Request) -> web.Response:
-        return web.json_response({"version": self._policy_version()})
+        return _answer({"version": self._policy_version()})
 
     async def _usage(self, request: web.Request) -> web.Response:
-        """`?by=team,model&days=30`: sums of the ledger, as `gateway usage --format json` prints them."""
-        by = tuple(request.query.get("by", "team").split(","))
-        days = request.query.get("days", str(_DEFAULT_DAYS))
-        if not days.isdecimal():
-            raise web.HTTPBadRequest(text="days must be a whole number")
-        since = datetime.now(UTC) - timedelta(days=int(days))
+        """`?by=team,model&days=30`: sums of the ledger."""
+        by = [name.strip() for name in request.query.get("by", "team").split(",")]
+        since = datetime.now(UTC) - timedelta(days=_days(request.query.get("days", _DEFAULT_DAYS)))
         try:
             rows = await self._reports.usage(by, int(since.timestamp() * 1000), None)
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
-        body = msgspec.json.encode({"by": by, "rows": rows})
-        return web.Response(body=body, content_type="application/json")
+        return _answer({"by": by, "rows": rows})
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 0 < int(text) <= _MOST_DAYS):
+        raise web.HTTPBadRequest(text=f"days must be a whole number from 1 to {_MOST_DAYS}")
+    return int(text)
+
+
+def _bytes(text: str) -> bytes:
+    """As it came over the wire: aiohttp keeps bytes that are not UTF-8 as surrogates."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _answer(value: Any, *, status: int = 200, content_type: str = "application/json") -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type=content_type)
 
 
 def _problem(status: int, detail: str) -> web.Response:
-    """RFC 9457 problem details."""
-    return web.json_response(
-        {"title": "refused" if status < 500 else "failed", "status": status, "detail": detail},
-        status=status,
-        content_type="application/problem+json",
-    )
+    problem = {"title": "refused" if status < 500 else "failed", "status": status, "detail": detail}
+    response = _answer(problem, status=status, content_type="application/problem+json")
+    if status == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    return response

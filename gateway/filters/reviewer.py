@@ -1,10 +1,13 @@
 """Reviews what a request says, before it is sent.
 
 A filter that cannot finish has not said yes: a scan that takes too long counts as a match of every rule.
+Long texts are scanned beside the event loop, and so is everything for a policy whose patterns turned out to
+be slow (`x.{1000}` makes the automaton build a state for every byte).
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +19,16 @@ from gateway.filters.interfaces import Filter
 from gateway.filters.scan import Scanner
 
 LONGEST_INLINE: Final = 100_000
-"""Characters up to which a scan is done on the event loop (0.3 ms); longer texts are scanned in a thread."""
+"""Characters up to which a scan is done on the event loop: 0.3 ms."""
+SHORT: Final = 2_000
+"""Characters up to which no scan can be slow."""
+SLOW_SECONDS: Final = 0.003
+"""A scan on the event loop that takes more processor time is the last one there for its rules."""
 DEADLINE_SECONDS: Final = 0.25
 MOST_PREPARED: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Prepared:
     """The filter rules of a policy, ready to scan with."""
 
@@ -30,6 +37,7 @@ class _Prepared:
     scanner: Scanner
     owners: tuple[tuple[FilterRule, int], ...]
     """For each pattern of the scanner: whose it is, and which one there."""
+    is_slow: bool = False
 
 
 class Reviewer:
@@ -41,11 +49,13 @@ class Reviewer:
         filters: Mapping[FilterKind, Filter] = FILTERS,
         deadline: float = DEADLINE_SECONDS,
         longest_inline: int = LONGEST_INLINE,
+        processor_time: Callable[[], float] = time.thread_time,
     ) -> None:
         """`deadline`: seconds for a scan in a thread."""
         self._filters = filters
         self._deadline = deadline
         self._longest_inline = longest_inline
+        self._processor_time = processor_time
         self._prepared: dict[int, _Prepared] = {}
 
     async def review(self, rules: tuple[FilterRule, ...], texts: Sequence[str]) -> list[Deny]:
@@ -53,14 +63,19 @@ class Reviewer:
         if not rules:
             return []
         prepared = self._ready(rules)
-        if sum(map(len, texts)) <= self._longest_inline:
-            found = prepared.scanner.scan(texts)
-        else:
+        length = sum(map(len, texts))
+        if prepared.is_slow or length > self._longest_inline:
             try:
                 async with asyncio.timeout(self._deadline):
                     found = await asyncio.to_thread(prepared.scanner.scan, texts)
             except TimeoutError:
                 return [_deny(rule, _UNFINISHED) for rule in rules]
+        elif length <= SHORT:
+            found = prepared.scanner.scan(texts)
+        else:
+            started = self._processor_time()
+            found = prepared.scanner.scan(texts)
+            prepared.is_slow = self._processor_time() - started > SLOW_SECONDS
         return self._denies(prepared, found) if found else []
 
     def _denies(self, prepared: _Prepared, found: list[int]) -> list[Deny]:

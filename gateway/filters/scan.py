@@ -3,7 +3,7 @@ r"""All patterns of all filter rules over all strings of a request, in one pass.
 The strings are joined by a byte that occurs in no UTF-8 text, 0xFF. RE2 matches whole characters, so no
 pattern can cross it: `(?s)password.*hunter2` does not begin in one message and end in another. (`\C`, which
 matches a byte, is refused when policies are read.) Line feeds around it let `^` and `$` stand at the ends of
-every string.
+every string; to a pattern, each string begins and ends with one.
 
 Long base64 (pictures, sound, files) is not scanned, and never decoded: there is nothing to read in it, and
 short patterns would be found in it by chance.

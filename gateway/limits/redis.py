@@ -54,19 +54,22 @@ class RedisLimiter:
     ) -> None:
         """Seconds: `lease`, `keep` and `forget` as in MemoryLimiter; `timeout`, the longest wait for an
         answer."""
+        self._client = client
         self._scripts = Scripts(client=client, timeout=timeout)
-        self._lease_us = int(lease * MICRO)
-        self._keep_ms = int(keep * 1000)
-        self._forget_ms = int(forget * 1000)
+        self._lease_us = str(int(lease * MICRO))
+        self._keep_ms = str(int(keep * 1000))
+        self._forget_ms = str(int(forget * 1000))
 
     async def run(self) -> None:
         """Carry the calls. Never returns; to be run in the background."""
         await self._scripts.run()
 
+    async def close(self) -> None:
+        """End the connections."""
+        await self._client.aclose()
+
     async def reserve(self, hold: Hold) -> Grant | Refusal:
-        args: list[str | int] = [hold.exchange_id, self._lease_us, self._keep_ms]
-        for demand in hold.demands:
-            args += _wanted(demand)
+        args = [hold.exchange_id, self._lease_us, self._keep_ms, *map(_wanted, hold.demands)]
         (reply,) = await self._scripts.call(ScriptCall(_RESERVE, _keys(hold, hold.demands), args))
         return judge(hold.demands, [fits == 1 for fits in reply[1::2]], reply[2::2])
 
@@ -84,13 +87,9 @@ class RedisLimiter:
         await self._scripts.call(ScriptCall(_PROBE, ("gateway:probe",), ()))
 
     def _settlement(self, spent: Spent) -> ScriptCall:
-        args: list[str | int] = [spent.hold.exchange_id, self._forget_ms]
-        for demand, amount in zip(spent.hold.demands, spent.amounts, strict=True):
-            if demand.rate is None:
-                args += ("slot", 0, 0, 0)
-            else:
-                args += ("rate", amount * MICRO, demand.rate.gain, demand.rate.per)
-        return ScriptCall(_SETTLE, _keys(spent.hold, spent.hold.demands), args)
+        hold = spent.hold
+        args = [hold.exchange_id, self._forget_ms, *map(_spent, hold.demands, spent.amounts)]
+        return ScriptCall(_SETTLE, _keys(hold, hold.demands), args)
 
     def _renewal(self, hold: Hold) -> ScriptCall | None:
         slots = [demand for demand in hold.demands if demand.rate is None]
@@ -105,11 +104,18 @@ def _keys(hold: Hold, demands: Sequence[Demand]) -> list[str]:
     return [f"{team}}}:exchange:{hold.exchange_id}", *(demand.bucket for demand in demands)]
 
 
-def _wanted(demand: Demand) -> tuple[str | int, ...]:
+def _wanted(demand: Demand) -> str:
+    """As reserve.lua reads it."""
     limit, rate = demand.limit, demand.rate
     if rate is None:
-        return "slot", 1, limit.amount, 0, 0, limit.mode
-    return "rate", demand.cost * MICRO, rate.size, rate.gain, rate.per, limit.mode
+        return f"slot 1 {limit.amount} 0 0 {limit.mode}"
+    return f"rate {demand.cost * MICRO} {rate.size} {rate.gain} {rate.per} {limit.mode}"
+
+
+def _spent(demand: Demand, amount: int) -> str:
+    """As settle.lua reads it."""
+    rate = demand.rate
+    return "slot 0 0 0" if rate is None else f"rate {amount * MICRO} {rate.gain} {rate.per}"
 
 
 def _portions(calls: Sequence[ScriptCall]) -> Iterator[Sequence[ScriptCall]]:

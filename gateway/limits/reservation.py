@@ -130,7 +130,8 @@ class Reservations:
 
 
 def _amount(demand: Demand, tokens: int) -> int:
-    return tokens if demand.limit.counts is Counted.TOKENS else demand.cost
+    """An upstream that tells of negative usage gives nobody more than they have."""
+    return max(0, tokens) if demand.limit.counts is Counted.TOKENS else demand.cost
 
 
 def _nothing(hold: Hold) -> tuple[int, ...]:

@@ -5,12 +5,9 @@
 -- ARGV[1]     the exchange's id                 ex_01a2…
 -- ARGV[2]     lease of a slot, microseconds     60000000
 -- ARGV[3]     how long a hold that is never settled is remembered, milliseconds     3600000
--- ARGV[4..]   six for each demand:
---               "rate" or "slot"
---               cost                            1000000 (micro-tokens)     1 (slot)
---               size                            60000000                   8
---               gain, per                       1, 1 (micro-tokens in microseconds; 0, 0 for slots)
---               "enforce", or another mode, which never refuses
+-- ARGV[4..]   each demand in six words: kind, cost, size, gain, per, mode
+--               "rate 1000000 60000000 1 1 enforce"     micro-tokens; gain micro-tokens in per microseconds
+--               "slot 1 8 0 0 shadow"                   slots; modes other than enforce never refuse
 --
 -- Answers {1 held / 0 refused, then for each demand: 1 fits / 0 does not, level}. The level is the debt in
 -- micro-tokens, or the slots taken: the new one when held, the untouched one when refused.
@@ -23,15 +20,16 @@ local id, lease_us, keep_ms = ARGV[1], ARGV[2], ARGV[3]
 local now = now_us()
 
 local function read(index)
-  local at = 4 + (index - 1) * 6
+  local kind, cost, size, gain, per, mode =
+    string.match(ARGV[index + 3], '^(%a+) (%d+) (%d+) (%d+) (%d+) (%a+)$')
   local demand = {
     bucket = KEYS[index + 1],
-    slot = ARGV[at] == 'slot',
-    cost = tonumber(ARGV[at + 1]),
-    size = tonumber(ARGV[at + 2]),
-    gain = tonumber(ARGV[at + 3]),
-    per = tonumber(ARGV[at + 4]),
-    enforced = ARGV[at + 5] == 'enforce',
+    slot = kind == 'slot',
+    cost = tonumber(cost),
+    size = tonumber(size),
+    gain = tonumber(gain),
+    per = tonumber(per),
+    enforced = mode == 'enforce',
   }
   if demand.slot then
     redis.call('ZREMRANGEBYSCORE', demand.bucket, '-inf', now)

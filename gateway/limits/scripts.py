@@ -27,14 +27,16 @@ class Script:
     """A script's text, and the name under which Redis remembers it."""
 
     text: str = field(repr=False)
-    sha: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", sha1(self.text.encode(), usedforsecurity=False).hexdigest())
 
     @classmethod
     def of(cls, *names: str) -> "Script":
         """The files of these names beside this one, one after the other."""
         here = Path(__file__)
-        text = "\n".join(here.with_name(name).read_text(encoding="utf-8") for name in names)
-        return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+        return cls("\n".join(here.with_name(name).read_text(encoding="utf-8") for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class ScriptCall:
 
     script: Script
     keys: Sequence[str]
-    args: Sequence[str | int]
+    args: Sequence[str]
 
 
 @dataclass(slots=True, eq=False)

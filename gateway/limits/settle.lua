@@ -4,10 +4,9 @@
 -- KEYS[2..]   a bucket for each demand          {search}:team-tokens:team
 -- ARGV[1]     the exchange's id                 ex_01a2…
 -- ARGV[2]     how long the settlement is remembered, milliseconds     60000
--- ARGV[3..]   four for each demand:
---               "rate" or "slot"
---               spent                           412000000 (micro-tokens; unread for slots)
---               gain, per                       2000, 3 (micro-tokens in microseconds; 0, 0 for slots)
+-- ARGV[3..]   each demand in four words: kind, spent, gain, per
+--               "rate 412000000 2000 3"       micro-tokens; gain micro-tokens in per microseconds
+--               "slot 0 0 0"                  a slot is always freed
 --
 -- Answers 1; 0 when it was settled before, and nothing is changed.
 --
@@ -24,13 +23,13 @@ local held = {}
 for amount in string.gmatch(record or '', '%S+') do held[#held + 1] = amount end
 
 for index = 1, #KEYS - 1 do
-  local at = 3 + (index - 1) * 4
   local bucket, was_held = KEYS[index + 1], held[index] or '0'
-  if ARGV[at] == 'slot' then
+  local kind, spent, gain, per = string.match(ARGV[index + 2], '^(%a+) (%d+) (%d+) (%d+)$')
+  if kind == 'slot' then
     redis.call('ZREM', bucket, id)
-  elseif was_held ~= '-' and was_held ~= ARGV[at + 1] then
-    local gain, per = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-    local debt = owed(bucket, gain, per, now) - was_held + ARGV[at + 1]
+  elseif was_held ~= '-' and was_held ~= spent then
+    gain, per = tonumber(gain), tonumber(per)
+    local debt = owed(bucket, gain, per, now) - was_held + spent
     owe(bucket, math.min(math.max(0, debt), MOST_DEBT), gain, per, now)
   end
 end

@@ -74,7 +74,7 @@ def _judge(policy: Policy, model: Model | None, asked: str, param: str) -> list[
     denies = []
     if allow_list.mode is not Mode.OFF and not matches(allow_list.names, model.name):
         denies.append(_not_allowed(asked, param, allow_list.mode))
-    if model.deprecated is not None:
+    if model.deprecated is not None and _may_use(allow_list, model.name):
         denies.append(_goes_away(model, param))
     return denies
 

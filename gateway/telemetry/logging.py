@@ -28,11 +28,9 @@ class LogSink:
         most_lines: int = 50_000,
         on_dropped: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """Beyond `most_lines` waiting, the oldest are dropped. `on_dropped` is told how many lines were lost.
-
-        `stream` is best unbuffered: a thread that is stuck inside a buffer holds up the end of the process.
-        """
-        self._stream = stream
+        """Beyond `most_lines` waiting, the oldest are dropped. `on_dropped` is told how many were lost."""
+        self._stream = getattr(stream, "raw", stream)
+        """Unbuffered: Python's end waits for ever for a buffer in whose `write` a thread is stuck."""
         self._on_dropped = on_dropped
         self._lines: deque[bytes] = deque(maxlen=most_lines)
         self._stop = threading.Event()

@@ -1,140 +1,157 @@
-"""Connections to upstreams: the only file that knows aiohttp's client. Its faults become ours here.
+"""The process's connections to all upstreams: opened when needed, kept while they are good, given to one at a time.
 
-The session is bare on purpose: no cookies (one team's would reach the next), no redirects (a POST would be sent
-again, key included, to wherever the answer says), no decompression (bytes are relayed as they come), no proxy
-but the one that is configured.
+Bare on purpose: no cookies (one team's would reach the next), no redirects (a POST would be sent again, key
+included, to wherever the answer says), no decompression (bytes are relayed as they come), no proxy but the one that
+is configured. What goes wrong becomes UpstreamFailed here.
 """
 
 import asyncio
-import io
-from collections.abc import AsyncIterator, Iterator, Mapping
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
-
-import aiohttp
+from urllib.parse import urlsplit
 
 from gateway.core.errors import ErrorCode, UpstreamFailed
 from gateway.core.incoming import HeaderList
+from gateway.upstream.connection import PooledAnswer, UpstreamConnection, request_head
 from gateway.upstream.targets import Target
-from gateway.wire.headers import media_type
+from gateway.upstream.tunnel import connect_through
 
-_LARGE: Final = 1024 * 1024
-"""Bytes of a body beyond which it is written in portions, so that the loop is not held up by one copy."""
-_LONGEST_HEADER: Final = 32 * 1024
-"""Bytes of one header field of an answer."""
+_IDLE_SECONDS: Final = 55.0
+"""How long an unused connection is kept: less than servers and balancers commonly do."""
+_MOST_IDLE: Final = 1000
+"""Unused connections kept for each upstream."""
 
 
-class PooledAnswer:
-    """An answer on a connection of the pool. Implements `interfaces.Answer`."""
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where connections lead, and how."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-
-    @property
-    def content_type(self) -> str:
-        return media_type(self.headers.get("content-type", ""))
+    host: str
+    port: int
+    tls: bool
+    proxy: str | None
 
     @property
-    def length(self) -> int | None:
-        value = self.headers.get("content-length", "")
-        return int(value) if value.isdecimal() else None
-
-    async def read(self, limit: int) -> bytes:
-        portions = []
-        size = 0
-        async for data in self.chunks():
-            size += len(data)
-            if size > limit:
-                raise UpstreamFailed(
-                    ErrorCode.UPSTREAM_ERROR, "The upstream's answer is longer than it may be."
-                )
-            portions.append(data)
-        return portions[0] if len(portions) == 1 else b"".join(portions)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        with _translated(ErrorCode.UPSTREAM_ERROR, "The upstream broke off its answer."):
-            readany = self._response.content.readany
-            while data := await readany():
-                yield data
-
-    def release(self) -> None:
-        """Back to the pool when the answer was read to its end, else closed: what is left would come first."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+    def netloc(self) -> str:
+        """What the `host` header says."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
 class Pool:
-    """The process's connections to all upstreams."""
+    """Keeps unused connections by where they lead; the one used last is used first."""
 
-    def __init__(self, *, user_agent: str) -> None:
+    def __init__(self, *, user_agent: str, tls: ssl.SSLContext | None = None) -> None:
         self._user_agent = user_agent
-        self._session: aiohttp.ClientSession | None = None
+        self._tls = tls or ssl.create_default_context()
+        self._idle: dict[Address, deque[UpstreamConnection]] = {}
+        self._busy: set[UpstreamConnection] = set()
+        self._addresses: dict[tuple[str, str | None], Address] = {}
 
-    async def open(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=55.0, ttl_dns_cache=30),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-            headers={"user-agent": self._user_agent},
-            skip_auto_headers=("accept", "accept-encoding", "content-type"),
-            max_field_size=_LONGEST_HEADER,
-        )
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+    def close(self) -> None:
+        """End every connection, used or not."""
+        for connection in [*self._busy, *(each for idle in self._idle.values() for each in idle)]:
+            connection.close()
+        self._idle.clear()
 
     async def request(
         self,
         target: Target,
-        url: str,
+        path: str,
         method: str,
         headers: HeaderList,
         body: bytes | AsyncIterator[bytes],
     ) -> PooledAnswer:
-        """Send, and wait for the head of the answer.
+        """Send, and wait for the head of the answer. `path`: with its query, as the request line says it.
 
-        Raises UpstreamFailed: `upstream_unreachable` or `upstream_tls_error` when no byte of the request can have
-        arrived, so that another try is safe; `upstream_timeout` or `upstream_error` otherwise.
+        Raises UpstreamFailed: `upstream_unreachable` or `upstream_tls_error` when no byte of the request can
+        have arrived, `upstream_timeout` or `upstream_error` otherwise.
         """
-        if self._session is None:
-            raise RuntimeError("the pool is not open")
-        with _translated(ErrorCode.UPSTREAM_ERROR, "The upstream closed the connection without an answer."):
+        address = self._address(target)
+        connection = self._unused(address) or await self._connect(address, target.connect_seconds)
+        whole_path = f"http://{address.netloc}{path}" if address.proxy and not address.tls else path
+        head = request_head(
+            method, whole_path, [("host", address.netloc), ("user-agent", self._user_agent), *headers]
+        )
+        self._busy.add(connection)
+        try:
             async with asyncio.timeout(target.first_byte_seconds):
-                response = await self._session.request(
-                    method,
-                    url,
-                    data=io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE else body,
-                    headers=headers,
-                    allow_redirects=False,
-                    proxy=target.proxy,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=target.connect_seconds),
+                status, answered = await connection.send(head, body)
+        except TimeoutError as error:
+            self._discard(connection)
+            raise UpstreamFailed(
+                ErrorCode.UPSTREAM_TIMEOUT, "The upstream did not answer in time."
+            ) from error
+        except BaseException:
+            self._discard(connection)
+            raise
+        return PooledAnswer(
+            connection, status, answered, on_release=lambda: self._take_back(address, connection)
+        )
+
+    def _address(self, target: Target) -> Address:
+        key = target.base_url, target.proxy
+        address = self._addresses.get(key)
+        if address is None:
+            parts = urlsplit(target.base_url)
+            tls = parts.scheme == "https"
+            port = parts.port or (443 if tls else 80)
+            address = self._addresses[key] = Address(parts.hostname or "", port, tls, target.proxy)
+        return address
+
+    def _unused(self, address: Address) -> UpstreamConnection | None:
+        idle = self._idle.get(address)
+        oldest_kept = asyncio.get_running_loop().time() - _IDLE_SECONDS
+        while idle and idle[0].idle_since < oldest_kept:
+            idle.popleft().close()
+        while idle:
+            connection = idle.pop()
+            if connection.usable:
+                return connection
+        return None
+
+    def _take_back(self, address: Address, connection: UpstreamConnection) -> None:
+        idle = self._idle.setdefault(address, deque())
+        if not connection.finished() or len(idle) >= _MOST_IDLE:
+            self._discard(connection)
+            return
+        self._busy.discard(connection)
+        connection.idle_since = asyncio.get_running_loop().time()
+        idle.append(connection)
+
+    def _discard(self, connection: UpstreamConnection) -> None:
+        self._busy.discard(connection)
+        connection.close()
+
+    async def _connect(self, address: Address, seconds: float) -> UpstreamConnection:
+        with _translated():
+            async with asyncio.timeout(seconds):
+                if address.proxy is not None:
+                    return await connect_through(
+                        address.proxy, address.host, address.port, self._tls if address.tls else None
+                    )
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    UpstreamConnection,
+                    address.host,
+                    address.port,
+                    ssl=self._tls if address.tls else None,
                 )
-        return PooledAnswer(response)
+        return connection
 
 
 @contextmanager
-def _translated(code: ErrorCode, sentence: str) -> Iterator[None]:
-    """aiohttp's and asyncio's errors as ours; `code` and `sentence` for a connection that broke."""
+def _translated() -> Iterator[None]:
+    """What can go wrong before a byte of the request is sent, in our words."""
     try:
         yield
-    except aiohttp.ClientSSLError as error:
+    except ssl.SSLError as error:
         raise UpstreamFailed(
             ErrorCode.UPSTREAM_TLS_ERROR,
             "No TLS session with the upstream: certificate or protocol do not fit.",
         ) from error
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+    except OSError as error:  # TimeoutError is one
         raise UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "The upstream could not be reached.") from error
-    except aiohttp.ClientHttpProxyError as error:
-        raise UpstreamFailed(
-            ErrorCode.UPSTREAM_UNREACHABLE, "The proxy on the way did not let the request through."
-        ) from error
-    except TimeoutError as error:
-        raise UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "The upstream did not answer in time.") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise UpstreamFailed(code, sentence) from error

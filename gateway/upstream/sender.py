@@ -15,7 +15,8 @@ from gateway.core.errors import ErrorCode, UpstreamFailed
 from gateway.core.ids import new_id
 from gateway.core.policy import Model
 from gateway.upstream.interfaces import Answer, Outgoing
-from gateway.upstream.pool import Pool, PooledAnswer
+from gateway.upstream.connection import PooledAnswer
+from gateway.upstream.pool import Pool
 from gateway.upstream.retry import RetryBudget, retry_after, wait_after_failure, wait_after_status
 from gateway.upstream.targets import Target, Targets
 
@@ -78,10 +79,10 @@ class Sender:
         credential = target.credential()
         if credential is not None:
             headers.append(credential)
-        url = target.url(outgoing.path, outgoing.query, model.upstream_model)
+        path = target.path(outgoing.path, outgoing.query, model.upstream_model)
         attempt.sent = True
         try:
-            answer = await self._pool.request(target, url, outgoing.method, headers, outgoing.body())
+            answer = await self._pool.request(target, path, outgoing.method, headers, outgoing.body())
         except UpstreamFailed as failure:
             attempt.sent = failure.code not in (
                 ErrorCode.UPSTREAM_UNREACHABLE,
@@ -99,7 +100,7 @@ def _request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def _refuse_unfit(answer: PooledAnswer) -> None:
-    """Raises UpstreamFailed for what is not for the client: about our own key, ways elsewhere, some edge's pages."""
+    """Raises UpstreamFailed for what is not for clients: our key refused, a redirect, an edge's page."""
     failure = _unfit(answer)
     if failure is not None:
         answer.release()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from gateway.core.errors import ErrorCode, UpstreamFailed
 
@@ -52,16 +52,17 @@ class Target:
     connect_seconds: float = 5.0
     first_byte_seconds: float = 120.0
 
-    def url(self, path: str, query: str, model: str) -> str:
-        """Where an operation is found. `path` is the part after `/v1`, `query` what the client sent.
+    def path(self, operation: str, query: str, model: str) -> str:
+        """Where an operation is found there: path and query. `operation` is the part after `/v1`, `query` the client's.
 
         Azure gets none of the client's query: it could name another `api-version`.
         """
         if self.kind is UpstreamKind.AZURE:
-            deployment = f"/deployments/{quote(model, safe='')}" if path in _BY_DEPLOYMENT else ""
-            path = f"/openai{deployment}{path}"
+            deployment = f"/deployments/{quote(model, safe='')}" if operation in _BY_DEPLOYMENT else ""
+            operation = f"/openai{deployment}{operation}"
             query = f"api-version={quote(self.api_version, safe='')}"
-        return f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}"
+        path = urlsplit(self.base_url).path + operation
+        return f"{path}?{query}" if query else path
 
     def credential(self) -> tuple[str, str] | None:
         """The header that proves who we are; None for a server that asks for none."""

@@ -108,7 +108,9 @@ class EndpointTable:
         self._exact: dict[str, _Methods] = {}
         self._templates: dict[int, list[tuple[list[str], _Methods]]] = {}
         """By number of segments."""
-        for endpoint in endpoints:
+        self.endpoints: Final = tuple(endpoints)
+        """Every row, served or not."""
+        for endpoint in self.endpoints:
             self._methods_of(endpoint.path)[endpoint.method] = endpoint
 
     def find(self, method: str, path: str) -> Match:

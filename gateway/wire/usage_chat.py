@@ -1,12 +1,10 @@
 """Chat and completion streams: what they cost is always read, and shown only to those who asked.
 
 The gateway sets `stream_options.include_usage` on every stream. For a client that had not, the extra chunk
-and the `"usage":null` members that the option brings are taken out again; everything else passes byte for
-byte.
+and the `"usage":null` members that the option brings are taken out again; all else passes byte for byte.
 
-This runs for every chunk of every stream, so a chunk that looks like the one before it is judged by its bytes
-alone: the same head up to its choices, and after them one of the known feet. Only what looks different is
-decoded.
+This runs for every chunk of every stream, so one that looks like the chunk before is judged by its bytes
+alone: the same head up to its choices, and after them one of the known feet. Others are decoded.
 """
 
 from typing import Any, Final
@@ -34,7 +32,7 @@ _FEET: Final = {
     b',"usage":null}\n\n': b"]}\n\n",
 }
 """How most chunks end after the bracket of their choices, and what, bracket included, is shown instead."""
-_PADDED_FEET: Final = (b",", b',"usage":null,')
+_PADDED_FEET: Final = frozenset({b",", b',"usage":null,'})
 _PADDING: Final = b'"obfuscation":"'
 
 
@@ -164,7 +162,7 @@ def _without_null(raw: bytes, data: bytes) -> bytes:
 def _padded_foot(foot: bytes) -> bytes | None:
     """What is shown of a foot with OpenAI's random padding, which it adds to hide the lengths of words."""
     lead, mark, padding = foot.partition(_PADDING)
-    if lead in _PADDED_FEET and padding.endswith(b'"}\n\n') and padding.find(b'"') == len(padding) - 4:
+    if lead in _PADDED_FEET and padding.partition(b'"')[2] == b"}\n\n":
         return b"]," + mark + padding
     return None
 

@@ -56,7 +56,8 @@ def read_usage(found: object) -> Usage | None:
     if found.get("type") == "duration":
         return read_duration(found.get("seconds"))
     consumed = _first(found, _INPUT)
-    produced = _first(found, _OUTPUT, default=0)
+    produced = _first(found, _OUTPUT)
+    produced = 0 if produced is None else produced
     if not _sane(consumed) or not _sane(produced):
         return None
     return Usage(
@@ -147,8 +148,11 @@ def _sane(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value <= LARGEST
 
 
-def _first(found: Mapping[str, Any], names: tuple[str, ...], default: Any = None) -> Any:
-    return next((found[name] for name in names if found.get(name) is not None), default)
+def _first(found: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    for name in names:
+        if (value := found.get(name)) is not None:
+            return value
+    return None
 
 
 def _parts(details: object, names: Mapping[str, str], total: int) -> dict[str, int]:

@@ -235,6 +235,12 @@ class TestSettling:
         assert await remaining(limiter, TOKENS) == 1000
         await granted(limiter, hold_of(replace(SLOTS, amount=1)))
 
+    async def test_after_its_settlement_an_id_is_granted_whatever_is_left(self, limiter: Limiter) -> None:
+        hold = hold_of(REQUESTS, TOKENS, tokens=1000)
+        await granted(limiter, hold)
+        await limiter.settle([spent(hold, 1000)])
+        assert (await granted(limiter, hold)).notes == ()
+
     async def test_spending_more_than_there_is_refuses_until_it_is_paid(
         self, world: World, limiter: Limiter
     ) -> None:
@@ -270,6 +276,14 @@ class TestSlots:
         await refused(limiter, hold_of(SLOTS))
         await world.advance(10)
         await granted(limiter, hold_of(SLOTS))
+
+    async def test_a_lease_ends_though_later_ones_do_not(self, world: World, limiter: Limiter) -> None:
+        await granted(limiter, hold_of(SLOTS))
+        await world.advance(LEASE - 10)
+        await granted(limiter, hold_of(SLOTS))
+        await world.advance(10)
+        await granted(limiter, hold_of(SLOTS))
+        await refused(limiter, hold_of(SLOTS))
 
     async def test_a_renewed_slot_lasts_another_lease(self, world: World, limiter: Limiter) -> None:
         lasting = hold_of(replace(SLOTS, amount=1), TOKENS)
@@ -328,7 +342,7 @@ class TestModesThatDoNotRefuse:
         await granted(limiter, hold_of(TOKENS, tokens=990))
         hold = hold_of(REQUESTS, replace(TOKENS, mode=mode), tokens=100)
         assert len((await granted(limiter, hold)).notes) == 1
-        await limiter.settle([spent(hold, 100)])
+        await limiter.settle([spent(hold, 150)])
         assert await remaining(limiter, TOKENS) == 10
         assert await remaining(limiter, REQUESTS) == 99
 
@@ -362,15 +376,15 @@ class TestArithmetic:
         amount=st.integers(1, 10**9),
         seconds=st.one_of(st.integers(1, 31 * 86_400), st.integers(1, 8000).map(lambda ms: ms / 1000)),
         debt=st.integers(1, MOST_DEBT),
-        elapsed=st.one_of(st.integers(-(10**9), 10**9), st.integers(0, 400 * 86_400 * MICRO)),
+        paid=st.floats(-0.01, 1.5),
     )
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=500, deadline=None)
     def test_lua_owes_what_python_owes(
-        self, redis_server: RedisServer, amount: int, seconds: float, debt: int, elapsed: int
+        self, redis_server: RedisServer, amount: int, seconds: float, debt: int, paid: float
     ) -> None:
         rate = rate_of(replace(TOKENS, amount=amount, seconds=seconds))
         at = 1_795_000_000 * MICRO
-        now = at + elapsed
+        now = at + min(int(paid * debt * rate.per / rate.gain), 400 * 86_400 * MICRO)
         text = Script.of("bucket.lua").text + (
             "redis.call('SET', KEYS[1], ARGV[1])\n"
             "local gain, per, now = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"

@@ -14,7 +14,7 @@ TOOLS: Final = {"wire", "telemetry", "background", "database"}
 CONCERNS: Final = {
     *{"auth", "policies", "limits", "filters", "shaping", "upstream", "metering", "ownership"},
 }
-JOURNEY: Final = {"gate", "relay", "pipeline"}
+JOURNEY: Final = {"gate", "accounting", "relay", "pipeline"}
 EDGES: Final = {"server", "admin"}
 BELOW_APP: Final = GROUND | TOOLS | CONCERNS | JOURNEY | EDGES
 
@@ -23,10 +23,11 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     **dict.fromkeys(TOOLS, GROUND),
     **dict.fromkeys(CONCERNS, GROUND | TOOLS),  # never each other
     "gate": GROUND,
+    "accounting": GROUND | TOOLS | CONCERNS,
     "relay": GROUND | TOOLS | CONCERNS,
-    "pipeline": GROUND | TOOLS | CONCERNS | {"gate", "relay"},
+    "pipeline": GROUND | TOOLS | CONCERNS | {"gate", "accounting", "relay"},
     **dict.fromkeys(EDGES, GROUND | TOOLS | CONCERNS | JOURNEY),
-    "settings": GROUND,
+    "settings": GROUND | {"policies"},  # a settings file is read, and its mistakes told, as policy files are
     "simulator": set(),  # a stand-in for OpenAI shares nothing with what it tests
     "app": BELOW_APP | {"settings"},
     "cli": BELOW_APP | {"settings", "app", "simulator"},
@@ -85,12 +86,12 @@ def outsiders(file: str, tree: ast.Module) -> Iterator[str]:
 
 
 def waiters(file: str, tree: ast.Module) -> Iterator[str]:
-    """One sentence for each thing in the file that waits or could."""
+    """One sentence for each thing in the file that waits or is there for waiting."""
     for line, module in imports(tree):
         if module.split(".")[0] in WAITING:
             yield f"{file}:{line} imports {module}"
     for node in ast.walk(tree):
-        if isinstance(node, ast.AsyncFunctionDef | ast.Await):
+        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
             yield f"{file}:{node.lineno} waits"
 
 

@@ -71,7 +71,9 @@ CONCEALED = [
     ),
     pytest.param(event(body(x={"usage": None}, usage=None)), event(body(x={"usage": None})), id="nested too"),
     pytest.param(
-        event(body(usage=None, x={"usage": None})), event(body(x={"usage": None})), id="nested after"
+        event(body(usage=None, x={"a": 1, "usage": None})),
+        event(body(x={"a": 1, "usage": None})),
+        id="nested after",
     ),
     pytest.param(
         event(body(x={"a": 1, "usage": None})), event(body(x={"a": 1, "usage": None})), id="nested only"
@@ -141,6 +143,11 @@ def test_concealing_is_the_same_for_a_later_chunk(given: bytes, shown: bytes) ->
     assert relay(reader(), [first, given]) == first + shown
 
 
+@pytest.mark.parametrize(("given", "shown"), [case for case in CONCEALED if case.id != "no blank line"])
+def test_concealing_is_the_same_for_a_chunk_like_the_one_before(given: bytes, shown: bytes) -> None:
+    assert relay(reader(), [given, given, given]) == shown * 3
+
+
 @pytest.mark.parametrize(("given", "shown"), CONCEALED)
 def test_concealing_is_the_same_one_byte_at_a_time(given: bytes, shown: bytes) -> None:
     assert relay(reader(), (given[at : at + 1] for at in range(len(given)))) == shown
@@ -184,6 +191,21 @@ def test_the_last_usage_counts_where_every_chunk_has_one() -> None:
     assert stream.observed().usage == Usage(UsageSource.PROVIDER, input_tokens=9, output_tokens=3)
 
 
+def test_usage_that_makes_no_sense_does_not_undo_what_was_said_before() -> None:
+    stream = reader()
+    relay(stream, [event(body(usage=USAGE)), event(body(usage={"prompt_tokens": -1}))])
+    assert stream.observed().usage == COUNTED
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_several_events_may_come_at_once(end: bytes) -> None:
+    stream = reader()
+    stream.feed(event(body("The")))
+    stream.feed(spell(body(" quick"), False, end) + DONE.replace(b"\n", end) + event(body(" fox")))
+    assert stream.observed().finished
+    assert stream.generated_tokens() == len("The quick fox")
+
+
 @pytest.mark.parametrize("usage", [{"prompt_tokens": -1, "completion_tokens": 5}, {}, "many", [1], 5, True])
 def test_usage_that_makes_no_sense_is_absent(usage: object) -> None:
     stream = reader()
@@ -212,6 +234,8 @@ def test_done_without_its_blank_line_finishes() -> None:
         ({"error": "boom"}, "error"),
         (body(error={"code": "c"}), "c"),
         (body(error="boom"), "error"),
+        (body(obfuscation="x4", error="boom"), "error"),
+        (body(error="boom", x=[]), "error"),
         ({"error": {"code": "c"}, "usage": USAGE}, "c"),
         ({"error": None, **body()}, None),
     ],

@@ -213,6 +213,8 @@ def test_a_boundary_is_where_an_event_ends() -> None:
     assert not stream.at_boundary
     stream.feed(whole[30:])
     assert stream.at_boundary
+    stream.feed(whole[:-1] + b"d")
+    assert not stream.at_boundary
 
 
 EVENTS = [

@@ -1,0 +1,130 @@
+"""Facts about `gateway/policies/schema.py`."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.core.decision import Mode
+from gateway.core.policy import AllowList, Price
+from gateway.policies.schema import (
+    FileKind,
+    Models,
+    ModelSpelling,
+    Organization,
+    PriceSpelling,
+    Team,
+    json_schema,
+)
+
+
+@pytest.mark.parametrize(
+    ("dollars", "micro"), [(2.50, 2_500_000), ("2.50", 2_500_000), (10, 10_000_000), (0, 0), ("0.000001", 1)]
+)
+def test_a_price_in_dollars_becomes_whole_micro_dollars(dollars: Any, micro: int) -> None:
+    assert PriceSpelling(input=dollars).compiled() == Price(input=micro)
+
+
+@pytest.mark.parametrize("dollars", [-1, 0.0000001, "cheap", float("nan"), float("inf"), True, 10**7])
+def test_an_impossible_price_is_refused(dollars: Any) -> None:
+    with pytest.raises(ValidationError):
+        PriceSpelling(input=dollars)
+
+
+def test_every_unit_of_a_price_can_be_said() -> None:
+    units = list(Price.__dataclass_fields__)
+
+    price = PriceSpelling(**dict.fromkeys(units, 1)).compiled()
+
+    assert price == Price(**dict.fromkeys(units, 1_000_000))
+
+
+def test_a_free_model_has_a_price_and_a_model_without_a_price_has_none() -> None:
+    assert ModelSpelling(upstream="openai", price={"input": 0}).compiled("free").price == Price(input=0)
+    assert ModelSpelling(upstream="openai").compiled("unpriced").price is None
+
+
+def test_a_model_is_called_the_same_upstream_unless_it_says_otherwise() -> None:
+    assert ModelSpelling(upstream="openai").compiled("gpt-4o").upstream_model == "gpt-4o"
+    assert ModelSpelling(upstream="azure", upstream_model="d7").compiled("gpt-4o").upstream_model == "d7"
+
+
+def test_a_deprecation_is_a_date() -> None:
+    model = ModelSpelling(upstream="openai", deprecated="2027-01-14").compiled("gpt-4o")
+
+    assert model.deprecated == "2027-01-14"
+
+
+def test_a_catalogue_finds_models_by_their_aliases() -> None:
+    models = Models.model_validate(
+        {"models": {"gpt-4o": {"upstream": "openai"}}, "aliases": {"fast": "gpt-4o"}}
+    )
+
+    catalogue = models.compiled()
+
+    assert catalogue.find("fast") is catalogue.models["gpt-4o"]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "expected"),
+    [
+        (["gpt-4o"], AllowList(("gpt-4o",))),
+        ({"allow": ["gpt-4o"], "mode": "warn"}, AllowList(("gpt-4o",), Mode.WARN)),
+        ([], AllowList(())),
+    ],
+)
+def test_an_allow_list_can_be_short_or_long(spelling: Any, expected: AllowList) -> None:
+    allowed = Organization.model_validate({"models": spelling}).models
+
+    assert allowed is not None
+    assert allowed.compiled() == expected
+
+
+@pytest.mark.parametrize("name", ["search", "Team-7", "a.b_c"])
+def test_a_team_name_can_stand_in_labels_and_keys(name: str) -> None:
+    assert Team(team=name).team == name
+
+
+@pytest.mark.parametrize("name", ["", "{search}", "a b", "-a", "a" * 65, "ä"])
+def test_a_team_name_that_could_be_misread_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Team(team=name)
+
+
+@pytest.mark.parametrize("kind", FileKind)
+def test_the_schema_of_a_file_describes_every_key_and_closes_every_object(kind: FileKind) -> None:
+    schema = json_schema(kind)
+
+    objects = {name: node for name, node in schema["$defs"].items() if "properties" in node}
+    assert len(schema["anyOf"]) == 1
+    assert all(node["additionalProperties"] is False for node in objects.values())
+    rules = {name: node for name, node in objects.items() if name != "PriceSpelling"}
+    missing = [f"{name}.{key}" for name, node in rules.items() for key in node["properties"]]
+    missing = [key for key in missing if "description" not in _property(rules, key) and key not in OBVIOUS]
+    assert missing == []
+
+
+OBVIOUS = {
+    "Clamp.at_least",
+    "Clamp.at_most",
+    "Default.default",
+    "Default.value",
+    "Force.force",
+    "Force.value",
+    "Guard.guard",
+    "PatternsFilter.kind",
+    "SecretsFilter.kind",
+}
+
+
+def _property(nodes: dict[str, Any], key: str) -> dict[str, Any]:
+    node, _, name = key.partition(".")
+    return nodes[node]["properties"][name]  # type: ignore[no-any-return]
+
+
+def test_the_schema_of_all_files_has_one_alternative_for_each_kind() -> None:
+    assert [file["$ref"] for file in json_schema()["anyOf"]] == [
+        "#/$defs/Organization",
+        "#/$defs/Models",
+        "#/$defs/Team",
+    ]
