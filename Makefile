@@ -34,11 +34,11 @@ format: ## Put imports in order and format
 	$(RUN) ruff check --select I --fix -q .
 	$(RUN) ruff format -q .
 
-bench: ## Measure against nginx and a bare aiohttp relay (about 8 min on two cores)
+bench: ## Measure against nginx and a bare aiohttp relay (about 10 min on two cores)
 	$(PREPARE) dev
 	$(RUN) tests.bench
 
-bench-short: ## The same table from shorter runs (about 2 min)
+bench-short: ## The same table from shorter runs (about 3 min)
 	$(PREPARE) dev
 	$(RUN) tests.bench --short
 

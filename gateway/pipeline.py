@@ -1,8 +1,8 @@
 """THE JOURNEY: the order of events for one exchange. This file is the only place that knows it.
 
-Concerns decide and return values; `_enforce` is the one place that acts on a decision, and the only one that knows the
-four modes of rules. Every exchange, however it ends, passes `_finish`, which does not wait: a client that hangs up
-cannot lose its ledger line.
+Concerns decide and return values; `_enforce` is the one place that acts on a decision, and the only one
+that knows the four modes of rules. Every exchange, however it ends, passes `_finish`, which does not
+wait: a client that hangs up cannot lose its ledger line.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ from gateway.limits.interfaces import Refusal
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.ownership.references import check_references
-from gateway.policies.book import PolicyBook
 from gateway.policies.authorize import authorize_call, authorize_endpoint, usable_model, usable_models
+from gateway.policies.book import PolicyBook
 from gateway.relay import Relay
 from gateway.shaping.shape import Shaper
 from gateway.shaping.usage import asked_for_usage
@@ -117,7 +117,8 @@ class Pipeline:
         self._refuse_again(exchange, self.refusals.find(principal, policy))
         self._enforce(exchange, authorize_endpoint(policy, endpoint))
         if endpoint.local:
-            return await self._answer_from_catalogue(exchange, policy, match.params, reply)
+            await self._answer_from_catalogue(exchange, policy, match.params, reply)
+            return
         # 4  read, within bounds, and parse, strictly
         call = exchange.call = await self._read(endpoint, incoming)
         with closing(call.body) if isinstance(call.body, Form) else nullcontext():
@@ -260,7 +261,7 @@ def _outgoing(call: Call, incoming: Incoming) -> Outgoing:
 
 
 def _outcome_of_answer(exchange: Exchange) -> Outcome:
-    """An answer was relayed to its end. The upstream's own fault, told by status or in the stream, is its outcome."""
+    """Of an answer that was relayed to its end. The upstream tells of its faults by status or in the stream."""
     status = exchange.status or 500
     in_band = exchange.observed is not None and exchange.observed.error is not None and status < 400
     return Outcome.UPSTREAM_FAILED if status >= 500 or status == 429 or in_band else Outcome.SERVED

@@ -1,7 +1,9 @@
-"""Step 10, per byte: the upstream's own bytes go to the client as they come, and a side reader looks at them.
+"""Step 10, per byte: the upstream's own bytes go to the client as they come, and a side reader looks at
+them.
 
-What is per exchange stands in `pipeline.py`; this file is what a stream does thousands of times. Deadlines are not
-timers of each stream: one tick a second looks at all of them (`StreamWatch`), so that a chunk costs no timer.
+What is per exchange stands in `pipeline.py`; this file is what a stream does thousands of times.
+Deadlines are not timers of each stream: one tick a second looks at all of them (`StreamWatch`), so that a
+chunk costs no timer.
 """
 
 import asyncio

@@ -304,7 +304,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _with_openai_key(settings: Settings, key: str) -> Settings:
-    """The variable that every OpenAI tool knows counts too: for OpenAI itself, and never sent to another server.
+    """The variable that every OpenAI tool knows counts too: for OpenAI itself, never for another server.
 
     A key of this gateway's own is what apps have in that variable; it is none that OpenAI would take.
     """

@@ -38,18 +38,28 @@ def new_key() -> tuple[str, str]:
     """A key's public id, and the key itself: to be shown once, and kept nowhere."""
     key_id = _random(_ID)
     body = f"{PREFIX}{key_id}_{_random(_SECRET)}"
-    return key_id, body + _checksum(body)
+    return key_id, body + checksum(body)
 
 
 def parse_key(text: str) -> ParsedKey | None:
     """None for what cannot be a key. The cost does not grow with what was sent."""
     if len(text) != LENGTH or not text.startswith(PREFIX) or text[_ID_END] != "_":
         return None
-    body, checksum = text[:-_CHECKSUM], text[-_CHECKSUM:]
     key_id = text[len(PREFIX) : _ID_END]
-    if not _CHARACTERS.issuperset(key_id + text[_ID_END + 1 :]) or _checksum(body) != checksum:
+    if not _CHARACTERS.issuperset(key_id + text[_ID_END + 1 :]):
+        return None
+    if checksum(text[:-_CHECKSUM]) != text[-_CHECKSUM:]:
         return None
     return ParsedKey(key_id, text)
+
+
+def checksum(body: str) -> str:
+    """The six characters that follow the id and the secret."""
+    rest, digits = zlib.crc32(body.encode()), ""
+    for _ in range(_CHECKSUM):
+        rest, digit = divmod(rest, len(_BASE62))
+        digits = _BASE62[digit] + digits
+    return digits
 
 
 def hash_secret(pepper: bytes, key: str) -> bytes:
@@ -71,11 +81,3 @@ class KeyHash:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(_BASE62) for _ in range(length))
-
-
-def _checksum(body: str) -> str:
-    rest, digits = zlib.crc32(body.encode()), ""
-    for _ in range(_CHECKSUM):
-        rest, digit = divmod(rest, len(_BASE62))
-        digits = _BASE62[digit] + digits
-    return digits

@@ -15,5 +15,6 @@ def check() -> None:
     teams = len(policies.teams)
     models = len(policies.catalogue.models)
     out.print(
-        f"[green]✓[/] settings and policies are good: {teams} teams, {models} models, version {policies.version}"
+        f"[green]✓[/] settings and policies are good: {teams} teams, {models} models, "
+        f"version {policies.version}"
     )

@@ -1,4 +1,6 @@
-"""`gateway keys`: keys for teams, made and revoked directly in the database. A running gateway notices within a second."""
+"""`gateway keys`: keys for teams, made and revoked directly in the database. A running gateway notices
+within a second.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gateway.app import KeyDesk, key_desk
+from gateway.app import key_desk
+from gateway.auth.desk import KeyDesk
 from gateway.auth.interfaces import StoredKey
 from gateway.cli.console import fail, out, say, settings_or_exit
 from gateway.core.errors import StoreUnavailable
@@ -27,11 +30,8 @@ def create(
 
     async def act(desk: KeyDesk) -> None:
         if team not in desk.teams:
-            fail(
-                [
-                    f"There is no team `{team}` in the policy files. There are: {', '.join(sorted(desk.teams))}."
-                ]
-            )
+            teams = ", ".join(sorted(desk.teams))
+            fail([f"There is no team `{team}` in the policy files. There are: {teams}."])
         key = await desk.create(team, name, expires)
         say(f"A key for team [bold]{team}[/], named [bold]{name}[/]. It is shown this once:")
         out.print(key, markup=False)

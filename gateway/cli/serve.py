@@ -44,9 +44,10 @@ def serve(
 
 async def _serve(settings: Settings, *, welcome: bool) -> None:
     if not welcome:
-        return await _serve_until_stopped(settings, welcome=False)
-    async with _with_upstream(settings) as ready:
-        await _serve_until_stopped(ready, welcome=True)
+        await _serve_until_stopped(settings, welcome=False)
+    else:
+        async with _with_upstream(settings) as ready:
+            await _serve_until_stopped(ready, welcome=True)
 
 
 async def _serve_until_stopped(settings: Settings, *, welcome: bool) -> None:
@@ -63,14 +64,14 @@ async def _stopped(gateway: Gateway) -> None:
 
     def ask() -> None:
         if asked.is_set():
-            gateway.hurry()
+            gateway.listener.hurry()
         asked.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ask)
     await asked.wait()
     say("Stopping: waiting for what still runs. Once more to hurry.")
-    await gateway.drain()
+    await gateway.listener.drain()
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ def usage(
         str, typer.Option(help="What to group by: team, model, key, day, endpoint; several with commas.")
     ] = "team,model",
     days: Annotated[int, typer.Option(min=1, help="How many days back.")] = 30,
-    format: Annotated[Format, typer.Option(help="How to print it.")] = Format.TABLE,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Show what was spent: requests, tokens, dollars. Read from the ledger, also while the gateway runs."""
     groups = tuple(name.strip() for name in by.split(","))
@@ -47,7 +47,7 @@ def usage(
         fail([str(error)])
     if not rows:
         say(f"Nothing was spent in the last {days} days.")
-    _PRINTERS[format](groups, rows)
+    _PRINTERS[output](groups, rows)
 
 
 def _as_table(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:

@@ -18,8 +18,9 @@ Paste this into a shell:
 export OPENAI_BASE_URL={url}
 export OPENAI_API_KEY={key}
 
-curl $OPENAI_BASE_URL/chat/completions -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \
--d '{{"model": "gpt-4o-mini", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+curl $OPENAI_BASE_URL/chat/completions \\
+  -H "Authorization: Bearer $OPENAI_API_KEY" -H "Content-Type: application/json" \\
+  -d '{{"model": "gpt-4o-mini", "messages": [{{"role": "user", "content": "Say hello"}}]}}'
 
 Or, with the official Python SDK (pip install openai):
 

@@ -33,7 +33,7 @@ class _Prepared:
     """The filter rules of a policy, ready to scan with."""
 
     rules: tuple[FilterRule, ...]
-    """Kept, so that their identity stays theirs."""
+    """Kept, so that no other rules can have their identity."""
     scanner: Scanner
     owners: tuple[tuple[FilterRule, int], ...]
     """For each pattern of the scanner: whose it is, and which one there."""
@@ -91,7 +91,7 @@ class Reviewer:
     def _ready(self, rules: tuple[FilterRule, ...]) -> _Prepared:
         """Rules are known by identity: to compare hundreds of patterns costs more than to look for them."""
         prepared = self._prepared.get(id(rules))
-        if prepared is None or prepared.rules is not rules:
+        if prepared is None:
             if len(self._prepared) >= MOST_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
             prepared = self._prepared[id(rules)] = self._prepare(rules)

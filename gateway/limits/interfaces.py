@@ -56,8 +56,8 @@ class Refusal:
 
     deny: Deny
     standings: tuple[Standing, ...]
-    limit: Limit
-    """The limit that refused."""
+    demand: Demand
+    """What did not fit."""
 
 
 class Limiter(Protocol):

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from gateway.core.clock import Clock
 from gateway.core.errors import ErrorCode
-from gateway.core.policy import Counted, Limit, Policy, Scope
+from gateway.core.policy import Counted, Policy, Scope
 from gateway.core.principal import Principal
 from gateway.limits.interfaces import Refusal
+from gateway.limits.verdict import too_soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def _caller(principal: Principal, policy: Policy) -> tuple[str, str, str]:
 
 
 def _is_for_every_call(refusal: Refusal) -> bool:
-    limit: Limit = refusal.limit
+    limit = refusal.demand.limit
     return (
         refusal.deny.code is ErrorCode.RATE_LIMIT_EXCEEDED
         and limit.counts is Counted.REQUESTS
@@ -72,4 +73,5 @@ def _later(refusal: Refusal, *, left: float, elapsed: float) -> Refusal:
     standings = tuple(
         replace(standing, reset=max(0.0, standing.reset - elapsed)) for standing in refusal.standings
     )
-    return replace(refusal, deny=replace(refusal.deny, retry_after=left), standings=standings)
+    deny = replace(refusal.deny, reason=too_soon(refusal.demand, left), retry_after=left)
+    return replace(refusal, deny=deny, standings=standings)

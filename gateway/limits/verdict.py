@@ -29,15 +29,15 @@ def judge(demands: Sequence[Demand], fit: Sequence[bool], levels: Sequence[int])
     if False not in fit:
         return Grant(standings)
     missed = [
-        (_deny(demand, level), demand.limit)
+        (_deny(demand, level), demand)
         for demand, fits, level in zip(demands, fit, levels, strict=True)
         if not fits
     ]
-    enforced = [(deny, limit) for deny, limit in missed if deny.mode is Mode.ENFORCE]
+    enforced = [(deny, demand) for deny, demand in missed if deny.mode is Mode.ENFORCE]
     if not enforced:
         return Grant(standings, tuple(deny for deny, _ in missed))
-    deny, limit = max(enforced, key=lambda pair: _lasts(pair[0]))
-    return Refusal(deny, standings, limit)
+    deny, demand = max(enforced, key=lambda pair: _lasts(pair[0]))
+    return Refusal(deny, standings, demand)
 
 
 def _standing(demand: Demand, level: int) -> Standing:
@@ -73,7 +73,7 @@ def _grounds(demand: Demand, level: int) -> tuple[ErrorCode, str, float | None]:
     if demand.cost > demand.limit.burst:
         return ErrorCode.REQUEST_EXCEEDS_LIMIT, _too_large(demand), None
     wait = demand.rate.seconds_until_fits(level, demand.cost * MICRO)
-    return ErrorCode.RATE_LIMIT_EXCEEDED, _too_soon(demand, wait), wait
+    return ErrorCode.RATE_LIMIT_EXCEEDED, too_soon(demand, wait), wait
 
 
 def _too_many(demand: Demand) -> str:
@@ -90,7 +90,8 @@ def _too_large(demand: Demand) -> str:
     )
 
 
-def _too_soon(demand: Demand, wait: float) -> str:
+def too_soon(demand: Demand, wait: float) -> str:
+    """What is said to whoever should wait for so many seconds."""
     limit = demand.limit
     window = _WINDOWS.get(limit.seconds, f"{limit.seconds:g} seconds")
     needs = f", this request needs about {demand.cost}" if limit.counts is Counted.TOKENS else ""

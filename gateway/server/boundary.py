@@ -1,4 +1,6 @@
-"""The only place that makes an error response. What goes wrong anywhere ends here, once, in OpenAI's shape."""
+"""The only place that makes an error response. What goes wrong anywhere ends here, once, in OpenAI's
+shape.
+"""
 
 from collections.abc import Awaitable
 from typing import Final
@@ -44,7 +46,7 @@ class Boundary:
             reply.cut()
 
     async def _tell_in_band(self, exchange: Exchange, reply: ClientReply, error: GatewayError) -> None:
-        """The status is out already: an event in the endpoint's dialect where there is one, then a visible cut."""
+        """The status is out already: an event in the endpoint's dialect, if it has one, and a visible cut."""
         response = reply.response
         if response is not None and response.content_type == "text/event-stream":
             dialect = exchange.endpoint.dialect if exchange.endpoint else Dialect.CHAT
@@ -57,7 +59,7 @@ def internal_error() -> GatewayError:
     """What the client is told of a fault of our own: nothing but where to ask."""
     return GatewayError(
         ErrorCode.INTERNAL_ERROR,
-        "The gateway failed. The request id in the x-request-id header helps the platform team to find out why.",
+        "The gateway failed. The x-request-id header helps the platform team to find out why.",
     )
 
 

@@ -52,7 +52,7 @@ class ClientConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """aiohttp's own errors in our shape; nothing of the request is quoted, neither here nor in the log."""
+        """aiohttp's own errors in our shape, with nothing of the request in them."""
         error = malformed(status, exc)
         request_id = self._on_malformed(error)
         response = web.Response(

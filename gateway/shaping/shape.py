@@ -51,7 +51,7 @@ class _Plan:
     """What a policy does to calls of one endpoint for one model."""
 
     policy: Policy
-    """Kept, so that its identity stays its own."""
+    """Kept, so that no other policy can have its identity."""
     steps: tuple[tuple[ShapingRule, Act], ...]
     guards: tuple[ShapingRule, ...]
 
@@ -90,7 +90,7 @@ class Shaper:
     def _plan(self, policy: Policy, endpoint: str, model: Model | None) -> _Plan:
         key = (id(policy), endpoint, model.name if model is not None else None)
         plan = self._plans.get(key)
-        if plan is None or plan.policy is not policy:
+        if plan is None:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
             plan = self._plans[key] = _planned(policy, endpoint, key[2])

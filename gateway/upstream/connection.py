@@ -1,11 +1,11 @@
 """One connection to an upstream: HTTP/1.1 as bytes in and facts out, on httptools' parser.
 
-Written for what a gateway does all day, which is to pass on what comes: body bytes are handed over as the parser
-finds them, with no stream objects and no timers in between. It costs a third of what a full HTTP client costs for
-each request, and half for each streamed chunk (docs/performance.md).
+Written for what a gateway does all day, which is to pass on what comes: body bytes are handed over as the
+parser finds them, with no stream objects and no timers in between. It costs a third of what a full HTTP
+client costs for each request, and half for each streamed chunk (docs/performance.md).
 
-Its law: a connection carries one exchange at a time, and goes back to the pool only when the answer was read to its
-end, said so, and nothing came after it. Whatever else happens, it is closed.
+Its law: a connection carries one exchange at a time, and goes back to the pool only when the answer was
+read to its end, said so, and nothing came after it. Whatever else happens, it is closed.
 """
 
 import asyncio
@@ -264,7 +264,7 @@ class PooledAnswer:
 
 
 def request_head(method: str, target: str, headers: HeaderList) -> bytes:
-    """The head of a request. Raises ValueError for a header that would end its line: none may bring others in."""
+    """The head of a request. Raises ValueError for a line break in a header, which could bring in others."""
     lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a line of the request's head has a line break in it")

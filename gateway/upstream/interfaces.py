@@ -16,7 +16,7 @@ class Outgoing:
 
     method: str
     path: str
-    """The operation's path after `/v1`, `/chat/completions`; the upstream's own dialect of it is the upstream's matter."""
+    """The operation's path after `/v1`, such as `/chat/completions`."""
     query: str
     headers: HeaderList
     """Only what the allow-list lets through; credentials are added by the upstream."""
@@ -42,7 +42,7 @@ class Answer(Protocol):
         """The whole body. Raises UpstreamFailed when it breaks off, or is longer than `limit`."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, in the upstream's own portions. Raises UpstreamFailed when it breaks off or stalls."""
+        """The body as it comes, in the upstream's own portions. Raises UpstreamFailed when it breaks off."""
 
 
 class Upstreams(Protocol):

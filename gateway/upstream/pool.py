@@ -1,8 +1,9 @@
-"""The process's connections to all upstreams: opened when needed, kept while they are good, given to one at a time.
+"""The process's connections to all upstreams: opened when needed, kept while they are good, given to one
+at a time.
 
-Bare on purpose: no cookies (one team's would reach the next), no redirects (a POST would be sent again, key
-included, to wherever the answer says), no decompression (bytes are relayed as they come), no proxy but the one that
-is configured. What goes wrong becomes UpstreamFailed here.
+Bare on purpose: no cookies (one team's would reach the next), no redirects (a POST would be sent again,
+key included, to wherever the answer says), no decompression (bytes are relayed as they come), no proxy
+but the one that is configured. What goes wrong becomes UpstreamFailed here.
 """
 
 import asyncio

@@ -14,8 +14,8 @@ from gateway.core.clock import Clock
 from gateway.core.errors import ErrorCode, UpstreamFailed
 from gateway.core.ids import new_id
 from gateway.core.policy import Model
-from gateway.upstream.interfaces import Answer, Outgoing
 from gateway.upstream.connection import PooledAnswer
+from gateway.upstream.interfaces import Answer, Outgoing
 from gateway.upstream.pool import Pool
 from gateway.upstream.retry import RetryBudget, retry_after, wait_after_failure, wait_after_status
 from gateway.upstream.targets import Target, Targets

@@ -53,7 +53,7 @@ class Target:
     first_byte_seconds: float = 120.0
 
     def path(self, operation: str, query: str, model: str) -> str:
-        """Where an operation is found there: path and query. `operation` is the part after `/v1`, `query` the client's.
+        """Where an operation is found there: path and query. `operation` is the part after `/v1`.
 
         Azure gets none of the client's query: it could name another `api-version`.
         """

@@ -1,5 +1,5 @@
-"""Connections by way of a forward proxy. It is asked to connect us (CONNECT, RFC 9110 section 9.3.6) and then passes
-bytes that it cannot read; only requests to upstreams without TLS are given to it as they are.
+"""Connections by way of a forward proxy. It is asked to connect us (CONNECT, RFC 9110 section 9.3.6) and
+then passes bytes that it cannot read; only requests to upstreams without TLS are given to it as they are.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ Upstream never sees a client's credential, cookie, address or hop-by-hop field; 
 upstream's cookies, its account, or limits that are about the key that all teams share.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.core.errors import ErrorCode, Refused
@@ -109,8 +109,3 @@ def to_client(headers: Mapping[str, str], *, stream: bool) -> HeaderList:
     given = ((name, headers[name]) for name in _TO_CLIENT if name in headers)
     passed = [field for field in given if field[1].isascii()]
     return [*passed, *_STREAM] if stream else passed
-
-
-def warning(rules: Iterable[tuple[str, str]]) -> str:
-    """The `x-gateway-warning` header: `rule; code` of every rule in warn mode that would have refused."""
-    return ", ".join(f"{rule}; {code}" for rule, code in rules)

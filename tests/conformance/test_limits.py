@@ -165,7 +165,7 @@ class TestRefusals:
     async def test_a_refusal_names_the_limit_that_refused(self, limiter: Limiter) -> None:
         await granted(limiter, hold_of(REQUESTS, TOKENS, tokens=1000))
         refusal = await refused(limiter, hold_of(REQUESTS, TOKENS, tokens=1))
-        assert refusal.limit == TOKENS
+        assert refusal.demand.limit == TOKENS
         assert refusal.deny.rule == "limits.team-tokens"
         assert refusal.deny.code is ErrorCode.RATE_LIMIT_EXCEEDED
 

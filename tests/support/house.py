@@ -18,7 +18,7 @@ from gateway.simulator.simulator import Simulator
 
 UPSTREAM_KEY = "sk-upstream-0123456789"
 PEPPER = "a pepper for tests only"
-ADMIN_TOKEN = "a token for tests only"  # noqa: S105 - not a secret
+ADMIN_TOKEN = "token-for-tests-only"  # noqa: S105 - not a secret
 POLICIES = Path(__file__).parents[2] / "policies"
 
 
@@ -53,7 +53,7 @@ class House:
 
     async def lines(self) -> list[dict[str, Any]]:
         """The log so far."""
-        self.gateway.flush_log()
+        self.gateway.sink.flush()
         return [msgspec.json.decode(line) for line in self.log.getvalue().splitlines()]
 
     async def new_key(self, team: str, name: str) -> str:

@@ -9,6 +9,7 @@ from gateway.core.errors import ErrorCode
 from gateway.core.policy import Limit, Policy, Scope
 from gateway.core.principal import Principal
 from gateway.core.standing import Standing
+from gateway.limits.demands import demand_of
 from gateway.limits.interfaces import Refusal
 from gateway.limits.refusals import RecentRefusals
 from tests.support.clock import ManualClock
@@ -20,8 +21,9 @@ def refusal(
     retry_after: float | None = 10.0,
     code: ErrorCode = ErrorCode.RATE_LIMIT_EXCEEDED,
 ) -> Refusal:
+    demand = demand_of(limit, f"{{search}}:{limit.name}:{limit.scope}", 1)
     deny = Deny(code, "too much", f"limits.{limit.name}", retry_after=retry_after)
-    return Refusal(deny, (Standing(limit.name, limit.counts, limit.amount, 0, 60.0),), limit)
+    return Refusal(deny, (Standing(limit.name, limit.counts, limit.amount, 0, 60.0),), demand)
 
 
 @pytest.fixture
@@ -44,6 +46,7 @@ def test_it_is_told_how_long_is_left(
     assert found is not None
     assert found.deny.retry_after == 6.0
     assert found.standings[0].reset == 56.0
+    assert found.deny.reason.endswith("Try again in 6 s.")
     assert found.deny.rule == "limits.team-requests"
 
 

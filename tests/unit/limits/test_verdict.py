@@ -79,14 +79,14 @@ def test_a_refusal_says_what_where_and_when(
 def test_what_can_never_fit_is_named_before_what_only_takes_time() -> None:
     decision = judge([demand(REQUESTS), demand(TOKENS, 1001)], [False, False], [60 * MICRO, 0])
     assert isinstance(decision, Refusal)
-    assert decision.limit == TOKENS
+    assert decision.demand.limit == TOKENS
 
 
 def test_a_limit_that_does_not_refuse_is_not_named_in_a_refusal() -> None:
     shadow = replace(TOKENS, mode=Mode.SHADOW)
     decision = judge([demand(shadow, 1001), demand(REQUESTS)], [False, False], [0, 60 * MICRO])
     assert isinstance(decision, Refusal)
-    assert decision.limit == REQUESTS
+    assert decision.demand.limit == REQUESTS
 
 
 def test_limits_that_do_not_refuse_all_have_their_note() -> None:

@@ -63,6 +63,7 @@ def test_the_version_is_short_and_the_same_for_the_same_files() -> None:
     "change",
     [
         lambda files: files.update({"models.yaml": files["models.yaml"] + b"\n"}),
+        lambda files: files.update({"models.yaml": files["models.yaml"].replace(b"10", b"11")}),
         lambda files: files.update({"teams/b.yaml": b""}),
         lambda files: files.update({"teams/c.yaml": files.pop("teams/search.yaml")}),
     ],

@@ -33,9 +33,13 @@ class StandIn:
     requests: list[Request] = field(default_factory=list)
     left: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
     """Told each time that a client's connection is gone."""
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    tasks: list["asyncio.Task[None] | None"] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
+        self.tasks.append(asyncio.current_task())
         try:
             while not writer.is_closing():
                 self.requests.append(await read_request(reader))
@@ -63,14 +67,9 @@ async def standing_in(*plays: Play, tls: SSLContext | None = None) -> AsyncItera
         yield upstream
     finally:
         server.close()
-        for task in [task for task in asyncio.all_tasks() if _is_of(task, upstream)]:
-            task.cancel()
-            await asyncio.wait([task])
-
-
-def _is_of(task: "asyncio.Task[object]", upstream: StandIn) -> bool:
-    frame = getattr(task.get_coro(), "cr_frame", None)
-    return frame is not None and frame.f_locals.get("self") is upstream
+        for writer in upstream.writers:
+            writer.transport.abort()
+        await asyncio.gather(*upstream.tasks)
 
 
 def whole(body: bytes, *fields: str, status: str = "200 OK", kind: str = "application/json") -> Play:
@@ -98,9 +97,9 @@ def cut(data: bytes) -> Play:
     return play
 
 
-async def silence(_: asyncio.StreamWriter) -> None:
-    """Nothing, for ever."""
-    await asyncio.Event().wait()
+async def silence(writer: asyncio.StreamWriter) -> None:
+    """Nothing, until the client has enough of it."""
+    await writer.wait_closed()
 
 
 def _head(status: str, *fields: str) -> bytes:
@@ -111,3 +110,9 @@ def chunked(*portions: bytes, end: bytes = b"0\r\n\r\n", status: str = "200 OK")
     """An event stream in chunks."""
     head = _head(status, "content-type: text/event-stream", "transfer-encoding: chunked")
     return head + b"".join(b"%x\r\n%s\r\n" % (len(portion), portion) for portion in portions) + end
+
+
+async def turn_over() -> None:
+    """Let the loop deliver what is on its way over local sockets."""
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -1,0 +1,68 @@
+"""The clients' listener, and how it ends: nothing new, what runs may finish, what takes too long is told
+so.
+"""
+
+import asyncio
+
+import structlog
+
+from gateway.gate import Gate
+from gateway.relay import StreamWatch
+from gateway.server.connection import ClientServer
+
+_BACKLOG = 2048
+_CLOSING_SECONDS = 1.0
+
+
+class Listener:
+    """A socket that takes clients in."""
+
+    def __init__(
+        self,
+        *,
+        clients: ClientServer,
+        gate: Gate,
+        watch: StreamWatch,
+        drain_seconds: float,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        """`drain_seconds`: the longest wait for answers that run when it is stopped."""
+        self._clients = clients
+        self._gate = gate
+        self._watch = watch
+        self._drain_seconds = drain_seconds
+        self._log = log
+        self._server: asyncio.Server | None = None
+        self.address = ""
+        """Where clients connect, `host:port`, once it is open."""
+
+    async def open(self, host: str, port: int) -> None:
+        """Begin to listen. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._clients, host, port, backlog=_BACKLOG)
+        self.address = "{}:{}".format(*self._server.sockets[0].getsockname()[:2])
+
+    async def drain(self) -> None:
+        """Take nothing new, and wait for what runs; end what takes too long. A second call does nothing."""
+        if self._gate.draining:
+            return
+        self._gate.draining = True
+        self._log.info("draining", open_exchanges=self._gate.inside)
+        if self._server is not None:
+            self._server.close()
+        self._clients.pre_shutdown()
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                await self._gate.empty()
+        except TimeoutError:
+            self._log.warning("drain_cut_short", open_exchanges=self._gate.inside)
+            self.hurry()
+
+    def hurry(self) -> None:
+        """End the answers that still run, and tell their clients so."""
+        self._watch.end_all()
+
+    async def close(self) -> None:
+        """Drain, then end every connection."""
+        await self.drain()
+        await self._clients.shutdown(_CLOSING_SECONDS)
