@@ -93,7 +93,7 @@ class Pipeline:
                 exchange.conclude(Outcome.UPSTREAM_FAILED, error)
                 raise
             except GatewayError as error:
-                exchange.conclude(Outcome.REFUSED, error)
+                exchange.conclude(Outcome.FAILED if exchange.attempts else Outcome.REFUSED, error)
                 raise
             except (ClientLeft, asyncio.CancelledError):
                 exchange.conclude(Outcome.CLIENT_LEFT)
@@ -261,7 +261,7 @@ def _outgoing(call: Call, incoming: Incoming) -> Outgoing:
 
 
 def _outcome_of_answer(exchange: Exchange) -> Outcome:
-    """Of an answer that was relayed to its end. The upstream tells of its faults by status or in the stream."""
+    """Of an answer that was relayed to its end. The upstream tells its faults by status or in the stream."""
     status = exchange.status or 500
     in_band = exchange.observed is not None and exchange.observed.error is not None and status < 400
     return Outcome.UPSTREAM_FAILED if status >= 500 or status == 429 or in_band else Outcome.SERVED

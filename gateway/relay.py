@@ -8,7 +8,7 @@ chunk costs no timer.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -96,7 +96,8 @@ class StreamWatch:
                 self._end(watched, verdict)
             elif self._needs_comment(watched, now):
                 watched.spoke = now
-                await watched.reply.write(KEEP_ALIVE)
+                with suppress(ClientLeft):  # its own task finds that out
+                    await watched.reply.write(KEEP_ALIVE)
 
     def end_all(self) -> None:
         """The drain is over: what still runs is ended, and told so."""
@@ -123,6 +124,7 @@ class StreamWatch:
             and not watched.writing
             and now - watched.spoke > self._bounds.keep_alive
             and watched.reader.at_boundary
+            and watched.reply.taken
         )
 
     @staticmethod

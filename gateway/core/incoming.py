@@ -43,6 +43,10 @@ class Reply(Protocol):
     def started(self) -> bool:
         """Whether any byte of an answer is out: after that nothing can be taken back."""
 
+    @property
+    def taken(self) -> bool:
+        """Whether the client has taken all that was written."""
+
     async def send(self, status: int, headers: HeaderList, body: bytes) -> None:
         """A whole answer at once."""
 

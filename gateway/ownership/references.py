@@ -129,7 +129,9 @@ def _is_looked_up(item: dict[str, Any], is_conversation: bool) -> bool:
 
 
 def _not_found(reference: Reference, mode: Mode) -> Deny:
-    path = reference.path if len(reference.path) <= _LONGEST_SHOWN else f"{reference.path[:_LONGEST_SHOWN]}…"
+    path = reference.path
+    if len(path) > _LONGEST_SHOWN:
+        path = f"{path[:_LONGEST_SHOWN]}..."
     reason = (
         f"No such object (`{path}`). This gateway cannot tell yet which team an object at the "
         "provider belongs to, so requests may not name any: send the content itself."

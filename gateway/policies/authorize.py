@@ -96,7 +96,7 @@ def _as_written(policy: Policy, name: str) -> Model | None:
 
 
 def _not_allowed(asked: str, param: str, mode: Mode) -> Deny:
-    shown = asked if len(asked) <= _LONGEST_SHOWN else f"{asked[:_LONGEST_SHOWN]}…"
+    shown = asked if len(asked) <= _LONGEST_SHOWN else f"{asked[:_LONGEST_SHOWN]}..."
     reason = f"The model `{shown}` does not exist or your team may not use it. {_WHERE_TO_LOOK}"
     return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _MODELS, mode, param)
 

@@ -27,6 +27,11 @@ class ClientReply:
         return self.response is not None
 
     @property
+    def taken(self) -> bool:
+        transport = self._request.transport
+        return transport is not None and transport.get_write_buffer_size() == 0
+
+    @property
     def at_event_end(self) -> bool:
         """Whether what is out so far ends with a whole event."""
         return self._last.endswith(_EVENT_ENDS)

@@ -144,6 +144,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     # what the parser tells it
 
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise ValueError("something follows the answer")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_size += len(name) + len(value)
         if self._head_size > LARGEST_HEAD:
@@ -185,7 +189,7 @@ class UpstreamConnection(asyncio.Protocol):
     async def _until_writable(self) -> None:
         if self._writable is not None:
             await self._writable
-        if self._transport is None:
+        if self._transport is None and not self._status:
             raise self._failure or UpstreamFailed(ErrorCode.UPSTREAM_ERROR, _NO_ANSWER)
 
     async def _wait_for_head(self) -> None:
@@ -229,6 +233,7 @@ class PooledAnswer:
     ) -> None:
         self._connection = connection
         self._on_release = on_release
+        self._released = False
         self.status = status
         self.headers = headers
 
@@ -259,8 +264,10 @@ class PooledAnswer:
             yield data
 
     def release(self) -> None:
-        """Give the connection back; it is closed when the answer was not read to its end."""
-        self._on_release()
+        """Give the connection back, once; it is closed when the answer was not read to its end."""
+        if not self._released:
+            self._released = True
+            self._on_release()
 
 
 def request_head(method: str, target: str, headers: HeaderList) -> bytes:

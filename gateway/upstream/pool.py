@@ -73,11 +73,11 @@ class Pool:
         have arrived, `upstream_timeout` or `upstream_error` otherwise.
         """
         address = self._address(target)
-        connection = self._unused(address) or await self._connect(address, target.connect_seconds)
         whole_path = f"http://{address.netloc}{path}" if address.proxy and not address.tls else path
         head = request_head(
             method, whole_path, [("host", address.netloc), ("user-agent", self._user_agent), *headers]
         )
+        connection = self._unused(address) or await self._connect(address, target.connect_seconds)
         self._busy.add(connection)
         try:
             async with asyncio.timeout(target.first_byte_seconds):

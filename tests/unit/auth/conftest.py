@@ -6,8 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.auth.api_keys import hash_secret, new_key
-from gateway.auth.interfaces import StoredKey
-from gateway.auth.memory import MemoryKeyStore
+from gateway.auth.interfaces import KeyStore, StoredKey
 from tests.support.clock import ManualClock
 
 PEPPER = b"a pepper for tests"
@@ -30,7 +29,7 @@ def bearer(text: str) -> CIMultiDict[str]:
 
 
 async def issue(
-    store: MemoryKeyStore, *, team: str = "search", name: str = "web", expires_at: int | None = None
+    store: KeyStore, *, team: str = "search", name: str = "web", expires_at: int | None = None
 ) -> Issued:
     key_id, text = new_key()
     await store.add(StoredKey(key_id, team, name, hash_secret(PEPPER, text), 1, expires_at))

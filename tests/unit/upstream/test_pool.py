@@ -4,7 +4,7 @@ import asyncio
 import datetime
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,8 @@ async def test_an_answer_may_come_before_the_request_is_out(pool: Pool) -> None:
     async def refuse_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n{}")
-        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
         answered.set()
 
     server = await asyncio.start_server(refuse_at_once, "127.0.0.1", 0)
