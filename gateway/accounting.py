@@ -39,9 +39,11 @@ class Accounting:
         self._metrics = metrics
         self._clock = clock
 
-    def admission(self, exchange: Exchange, call: Call) -> Admit:
-        """To be awaited before each attempt's first byte. Raises Refused (`metering_unavailable`)."""
-        expected = _expected(call)
+    def admission(self, exchange: Exchange, expected: Usage) -> Admit:
+        """To be awaited before each attempt's first byte. Raises Refused (`metering_unavailable`).
+
+        `expected` is what the attempt is settled with if this process dies.
+        """
 
         async def admit(attempt: Attempt) -> None:
             if exchange.attempts:
@@ -105,8 +107,8 @@ class Accounting:
         )
 
 
-def _expected(call: Call) -> Usage:
-    """What the attempt is settled with if this process dies."""
+def expected_usage(call: Call) -> Usage:
+    """What the call will probably use, before it is sent."""
     return _estimate(
         call,
         UsageSource.ESTIMATED,

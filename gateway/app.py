@@ -5,6 +5,7 @@ are put together.
 commands need.
 """
 
+import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +25,7 @@ from gateway.auth.authenticator import KeyAuthenticator
 from gateway.auth.desk import KeyDesk
 from gateway.auth.pepper import own_pepper
 from gateway.auth.sql import SqlKeyStore
-from gateway.background import Background
+from gateway.background import Background, Pause
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database, open_database
@@ -90,11 +91,16 @@ class Gateway:
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, *, log_stream: BinaryIO | None = None, clock: Clock | None = None
+    settings: Settings,
+    *,
+    log_stream: BinaryIO | None = None,
+    clock: Clock | None = None,
+    pause: Pause = asyncio.sleep,
 ) -> AsyncIterator[Gateway]:
     """A gateway that listens, until the block is left: then it drains, and writes down what is left to write.
 
-    Raises BrokenPolicies, StoreUnavailable, ValueError and OSError before it listens.
+    `pause`: how what is done again and again waits for its next time. Raises BrokenPolicies,
+    StoreUnavailable, ValueError and OSError before it listens.
     """
     clock = clock or SystemClock()
     bounds = settings.bounds
@@ -110,7 +116,7 @@ async def assembled(
         database = await stack.enter_async_context(_opened_database(settings))
         ledger = SqlLedger(database=database, clock=clock, on_trouble=alarms.ledger)
         stack.push_async_callback(ledger.close)
-        background = Background(log=log)
+        background = Background(log=log, pause=pause)
         background.start()
         stack.push_async_callback(background.stop)
 
@@ -132,7 +138,7 @@ async def assembled(
         background.loop("policies", watcher.run)
 
         # how much they have left
-        limiter, is_degraded = _limiter(settings, background, alarms, clock)
+        limiter, is_degraded = _limiter(settings, stack, background, alarms, clock)
         refusals = RecentRefusals(clock=clock)
         reservations = Reservations(
             limiter=limiter, refusals=refusals, hand_over=background.hand_over, on_leak=alarms.leaked
@@ -257,7 +263,7 @@ async def _operators(operators: Operators, address: str) -> AsyncIterator[str]:
 
 
 def _limiter(
-    settings: Settings, background: Background, alarms: Alarms, clock: Clock
+    settings: Settings, stack: AsyncExitStack, background: Background, alarms: Alarms, clock: Clock
 ) -> tuple[Limiter, Callable[[], bool]]:
     """Where counters are kept, and how to ask whether that is away."""
     memory = MemoryLimiter(clock=clock)
@@ -265,6 +271,7 @@ def _limiter(
     if not url:
         return memory, lambda: False
     redis = RedisLimiter(client=connect(url))
+    stack.push_async_callback(redis.close)
     resilient = ResilientLimiter(primary=redis, fallback=memory, clock=clock, on_change=alarms.redis)
     background.loop("redis", redis.run)
     background.loop("redis_breaker", resilient.run)

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import structlog
 
-from gateway.accounting import Accounting
+from gateway.accounting import Accounting, expected_usage
 from gateway.auth.interfaces import Authenticator
 from gateway.core.call import Call, Form
 from gateway.core.clock import Clock
@@ -27,7 +27,6 @@ from gateway.core.incoming import Incoming, Reply
 from gateway.core.policy import Model, Policy
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
-from gateway.limits.estimate import expected_tokens
 from gateway.limits.interfaces import Refusal
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
@@ -115,6 +114,7 @@ class Pipeline:
         # 3  find the policy: what may they do? Whoever was refused for rate a moment ago still is, unread.
         policy = exchange.policy = _certain(self.policies.policy_for(principal))
         self._refuse_again(exchange, self.refusals.find(principal, policy))
+        self._enforce(exchange, _not_served(endpoint))
         self._enforce(exchange, authorize_endpoint(policy, endpoint))
         if endpoint.local:
             await self._answer_from_catalogue(exchange, policy, match.params, reply)
@@ -134,13 +134,14 @@ class Pipeline:
             self._enforce(exchange, shaped.notes)
             call = exchange.call = shaped.call
             # 8  reserve everything at once, or nothing
-            tokens = expected_tokens(call)
+            expected = expected_usage(call)
+            tokens = expected.total_tokens
             with await self.reservations.reserve(exchange.id, principal, policy, model.name, tokens) as held:
                 exchange.standings = held.standings
                 self._enforce(exchange, held.denials)
                 with self.accounting.of(exchange, held, call, model):
                     # 9  send; every attempt is on record before its first byte
-                    outgoing, admit = _outgoing(call, incoming), self.accounting.admission(exchange, call)
+                    outgoing, admit = _outgoing(call, incoming), self.accounting.admission(exchange, expected)
                     async with self.upstreams.send(model, outgoing, admit) as answer:
                         # 10 relay, while a side reader watches for usage
                         await self._relay(exchange, call, model, answer, reply)
@@ -225,6 +226,14 @@ def _certain(decision: _T | Deny) -> _T:
 
 def _refused(deny: Deny) -> Refused:
     return Refused(deny.code, deny.reason, param=deny.param, retry_after=deny.retry_after, rule=deny.rule)
+
+
+def _not_served(endpoint: Endpoint) -> list[Deny]:
+    """A Deny for what nobody may use yet, whatever a policy says: it could be neither owned nor metered."""
+    if endpoint.refusal is None:
+        return []
+    reason = f"{endpoint.method} {endpoint.path} is not served here: {endpoint.refusal}."
+    return [Deny(ErrorCode.ENDPOINT_NOT_ALLOWED, reason, rule="endpoints.not_served")]
 
 
 def _known(policy: Policy, call: Call) -> Model:

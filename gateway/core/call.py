@@ -70,8 +70,10 @@ class Call:
 
     def get(self, member: str, default: Any = None) -> Any:
         """The member's value as it will be sent."""
-        value = self.changes.get(member, self.members.get(member, default))
-        return default if value is REMOVED else value
+        if member in self.changes:
+            value = self.changes[member]
+            return default if value is REMOVED else value
+        return self.members.get(member, default)
 
     def changed(self, changes: Mapping[str, Any]) -> "Call":
         """A copy in which these members have new values."""

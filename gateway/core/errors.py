@@ -139,6 +139,7 @@ class GatewayError(Exception):
         param: str | None = None,
         retry_after: float | None = None,
         rule: str | None = None,
+        allow: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -147,6 +148,8 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.rule = rule
         """The policy's rule that refused, for the log."""
+        self.allow = allow
+        """The methods that would do, where it is the method that will not."""
 
     @property
     def kind(self) -> ErrorKind:

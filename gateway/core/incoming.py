@@ -21,6 +21,8 @@ class Incoming(Protocol):
     path: str
     """The raw path, percent-encoding and all, without the query."""
     query: str
+    version: str
+    """Of HTTP, as the request line says it: `1.1`."""
     headers: Headers
 
     def body(self, limit: int) -> AsyncIterator[bytes]:

@@ -1,12 +1,11 @@
 """How much of a limit is left: what `x-ratelimit-*` headers say."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.core.policy import Counted
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """One limit after a decision."""
 
     limit: str

@@ -33,11 +33,6 @@ def output_tokens(call: Call, typical_output: int = TYPICAL_OUTPUT) -> int:
     return min([typical_output, *caps]) * choices
 
 
-def expected_tokens(call: Call, typical_output: int = TYPICAL_OUTPUT) -> int:
-    """Tokens of the call, input and output together."""
-    return input_tokens(sum(map(len, call.texts))) + output_tokens(call, typical_output)
-
-
 def _whole(call: Call, member: str) -> int | None:
     value = call.get(member)
     return value if isinstance(value, int) and value >= 0 else None

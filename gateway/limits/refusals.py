@@ -71,7 +71,7 @@ def _is_for_every_call(refusal: Refusal) -> bool:
 
 def _later(refusal: Refusal, *, left: float, elapsed: float) -> Refusal:
     standings = tuple(
-        replace(standing, reset=max(0.0, standing.reset - elapsed)) for standing in refusal.standings
+        standing._replace(reset=max(0.0, standing.reset - elapsed)) for standing in refusal.standings
     )
     deny = replace(refusal.deny, reason=too_soon(refusal.demand, left), retry_after=left)
     return replace(refusal, deny=deny, standings=standings)

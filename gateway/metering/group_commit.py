@@ -63,14 +63,14 @@ class GroupCommit:
         self._writing: asyncio.Future[None] | None = None
         self._scheduled = False
         self._lingering = False
-        self._closed = False
+        self.closed = False
         self.trouble: StoreUnavailable | None = None
         self.lost = 0
         """Settlements that were dropped because too many had to be kept, or came after the end."""
 
     def add(self, admission: Admission) -> "asyncio.Future[None]":
         """Done when the line is written. Raises StoreUnavailable, or fails with it."""
-        if self._closed:
+        if self.closed:
             raise StoreUnavailable("the ledger is closed")
         if self.trouble is not None:
             raise _again(self.trouble)
@@ -83,7 +83,7 @@ class GroupCommit:
 
     def keep(self, settlement: Settlement) -> None:
         """Write the line with the next lot; try until it is written."""
-        if self._closed or len(self._next.settlements) >= self._most_kept:
+        if self.closed or len(self._next.settlements) >= self._most_kept:
             self.lost += 1
             return
         self._next.settlements.append(settlement)
@@ -108,7 +108,7 @@ class GroupCommit:
 
     def close(self) -> None:
         """Write nothing from now on."""
-        self._closed = True
+        self.closed = True
 
     def _stop_lingering(self) -> None:
         self._lingering = False
@@ -118,7 +118,7 @@ class GroupCommit:
     def _write(self) -> None:
         """Hand over what has come together, unless the last lot is under way: its end leads here again."""
         self._scheduled = False
-        if self._writing is not None or self._closed:
+        if self._writing is not None or self.closed:
             return
         changes = self._compose(self._next)
         if not changes:

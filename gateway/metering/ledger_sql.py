@@ -103,6 +103,8 @@ class SqlLedger:
         return await settle_abandoned(self._database, now=int(now * 1000))
 
     async def close(self) -> None:
+        if self._lines.closed:
+            return
         try:
             async with asyncio.timeout(CLOSING):
                 await self._lines.drain()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Final
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import ClientLeft, ErrorCode, GatewayError
@@ -47,8 +48,7 @@ class Boundary:
 
     async def _tell_in_band(self, exchange: Exchange, reply: ClientReply, error: GatewayError) -> None:
         """The status is out already: an event in the endpoint's dialect, if it has one, and a visible cut."""
-        response = reply.response
-        if response is not None and response.content_type == "text/event-stream":
+        if reply.is_event_stream:
             dialect = exchange.endpoint.dialect if exchange.endpoint else Dialect.CHAT
             apart = b"" if reply.at_event_end else b"\n\n"
             await reply.write(apart + stream_error(dialect, error))
@@ -65,8 +65,10 @@ def internal_error() -> GatewayError:
 
 def malformed(status: int, error: BaseException | None) -> GatewayError:
     """What is told about bytes that are not HTTP. Never quotes them: the client's key may be among them."""
-    if error is not None and type(error).__name__ == "LineTooLong":
+    if isinstance(error, LineTooLong):
         return GatewayError(ErrorCode.HEADERS_TOO_LARGE, "A header line is longer than 8 KiB.")
+    if isinstance(error, HttpProcessingError) and error.message.startswith("Too many headers"):
+        return GatewayError(ErrorCode.HEADERS_TOO_LARGE, "More than 100 header fields were sent.")
     if status >= 500:
         return internal_error()
     return GatewayError(ErrorCode.BAD_REQUEST, "The request is not well-formed HTTP/1.1.")

@@ -33,6 +33,7 @@ class ClientRequest:
         self._bounds = bounds
         self.method = request.method
         self.path, _, self.query = request.raw_path.partition("?")
+        self.version = "{}.{}".format(*request.version)
         self.headers = cast(Headers, request.headers)
 
     async def read(self, limit: int) -> bytes:

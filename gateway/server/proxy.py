@@ -44,14 +44,7 @@ class Proxy:
             received_at=self._clock.now(),
             started=self._clock.monotonic(),
         )
-        reply = ClientReply(request, lambda: self._own_headers(exchange))
+        reply = ClientReply(request, lambda: self._own_headers(exchange), lambda: self._gate.draining)
         incoming = ClientRequest(request, self._bounds)
         await self._boundary.guard(exchange, reply, self._pipeline.run(exchange, incoming, reply))
-        if self._gate.draining:
-            reply.close_after()
-        return reply.response or _nobody_there()
-
-
-def _nobody_there() -> web.Response:
-    """aiohttp wants a response even when the client has left before there was one; nobody reads it."""
-    return web.Response(status=499)
+        return reply.response

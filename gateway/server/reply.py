@@ -1,30 +1,41 @@
-"""An answer on its way to a client. Every answer, good or bad, gets the gateway's own headers here."""
+"""An answer on its way to a client, written to its connection as HTTP/1.1 with no further objects in between:
+what is relayed costs one write for each portion. Every answer, good or bad, gets the gateway's own headers here.
+"""
 
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, cast
 
 from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
 
 from gateway.core.errors import ClientLeft
 from gateway.core.incoming import HeaderList
+from gateway.wire.head import write_head
+from gateway.wire.headers import media_type
 
 OwnHeaders = Callable[[], HeaderList]
 
-_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class ClientReply:
-    """Implements `core.incoming.Reply` for aiohttp."""
+    """Implements `core.incoming.Reply` on aiohttp's connection."""
 
-    def __init__(self, request: web.BaseRequest, own_headers: OwnHeaders) -> None:
+    def __init__(
+        self, request: web.BaseRequest, own_headers: OwnHeaders, is_last: Callable[[], bool]
+    ) -> None:
+        """`is_last`: whether the connection is to end with this answer; asked when the answer begins."""
         self._request = request
         self._own_headers = own_headers
+        self._is_last = is_last
         self._last = b"\n\n"
-        self.response: web.StreamResponse | None = None
-        """What aiohttp's handler returns; None until something was answered."""
-
-    @property
-    def started(self) -> bool:
-        return self.response is not None
+        self._chunked = False
+        self._keep_alive = request.keep_alive
+        self.started = False
+        self.is_event_stream = False
 
     @property
     def taken(self) -> bool:
@@ -36,54 +47,75 @@ class ClientReply:
         """Whether what is out so far ends with a whole event."""
         return self._last.endswith(_EVENT_ENDS)
 
+    @property
+    def response(self) -> web.StreamResponse:
+        """What aiohttp's handler returns: that all is written, and whether the connection goes on."""
+        return cast(web.StreamResponse, _Written(self._keep_alive and self.started))
+
     async def send(self, status: int, headers: HeaderList, body: bytes) -> None:
-        response = web.Response(status=status, headers=headers, body=body)
-        await self._prepare(response)
-        try:
-            await response.write_eof()
-        except ConnectionError as error:
-            raise ClientLeft("before the answer was out") from error
+        head = self._head(status, [*headers, ("content-length", str(len(body)))])
+        await self._out(head if self._request.method == "HEAD" else head + body)
 
     async def start(self, status: int, headers: HeaderList) -> None:
-        await self._prepare(web.StreamResponse(status=status, headers=headers))
+        self._chunked = self._request.version >= (1, 1)
+        if self._chunked:
+            headers = [*headers, ("transfer-encoding", "chunked")]
+        else:
+            self._keep_alive = False
+        await self._out(self._head(status, headers))
 
     async def write(self, data: bytes) -> None:
         self._last = data
-        try:
-            await self._stream.write(data)
-        except ConnectionError as error:
-            raise ClientLeft("in the middle of the answer") from error
+        await self._out(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     async def end(self) -> None:
-        try:
-            await self._stream.write_eof()
-        except ConnectionError as error:
-            raise ClientLeft("at the end of the answer") from error
+        if self._chunked:
+            await self._out(_LAST_CHUNK)
 
     def cut(self) -> None:
         """End the connection: what was written is flushed, the chunked body's end is not, as a sign."""
+        self._keep_alive = False
         transport = self._request.transport
         if transport is not None:
             transport.close()
 
-    def close_after(self) -> None:
-        """Let this be the connection's last answer."""
-        if self.response is not None:
-            self.response.force_close()
-
-    @property
-    def _stream(self) -> web.StreamResponse:
-        if self.response is None:
-            raise RuntimeError("the answer was not started")
-        return self.response
-
-    async def _prepare(self, response: web.StreamResponse) -> None:
-        if self.response is not None:
+    def _head(self, status: int, headers: HeaderList) -> bytes:
+        if self.started:
             raise RuntimeError("a request is answered once")
-        for name, value in self._own_headers():
-            response.headers[name] = value
-        self.response = response
+        self.started = True
+        self.is_event_stream = any(
+            name == "content-type" and media_type(value) == "text/event-stream" for name, value in headers
+        )
+        every = [*headers, *self._own_headers(), ("date", rfc822_formatted_time())]
+        self._keep_alive = self._keep_alive and not self._is_last()
+        if not self._keep_alive:
+            every.append(("connection", "close"))
+        elif self._request.version < (1, 1):
+            every.append(("connection", "keep-alive"))
+        return write_head(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}", every)
+
+    async def _out(self, data: bytes) -> None:
+        """Write, and wait while the client has too much before it."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ClientLeft("before all of the answer was written")
+        transport.write(data)
         try:
-            await response.prepare(self._request)
+            await self._request.writer.drain()
         except ConnectionError as error:
-            raise ClientLeft("before the answer began") from error
+            raise ClientLeft("while it was being written to") from error
+
+
+class _Written:
+    """What aiohttp takes for a response: there is nothing left to do about it."""
+
+    __slots__ = ("keep_alive",)
+
+    def __init__(self, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+
+    async def prepare(self, _: web.BaseRequest) -> None:
+        """It is prepared."""
+
+    async def write_eof(self) -> None:
+        """It is written."""

@@ -16,7 +16,6 @@ from typing import Final, cast
 import httptools
 
 from gateway.core.errors import ErrorCode, UpstreamFailed
-from gateway.core.incoming import HeaderList
 from gateway.wire.headers import media_type
 
 MOST_HELD: Final = 256 * 1024
@@ -268,11 +267,3 @@ class PooledAnswer:
         if not self._released:
             self._released = True
             self._on_release()
-
-
-def request_head(method: str, target: str, headers: HeaderList) -> bytes:
-    """The head of a request. Raises ValueError for a line break in a header, which could bring in others."""
-    lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers]]
-    if any("\r" in line or "\n" in line for line in lines):
-        raise ValueError("a line of the request's head has a line break in it")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")

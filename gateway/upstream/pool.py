@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 from gateway.core.errors import ErrorCode, UpstreamFailed
 from gateway.core.incoming import HeaderList
-from gateway.upstream.connection import PooledAnswer, UpstreamConnection, request_head
+from gateway.upstream.connection import PooledAnswer, UpstreamConnection
 from gateway.upstream.targets import Target
 from gateway.upstream.tunnel import connect_through
+from gateway.wire.head import write_head
 
 _IDLE_SECONDS: Final = 55.0
 """How long an unused connection is kept: less than servers and balancers commonly do."""
@@ -74,9 +75,8 @@ class Pool:
         """
         address = self._address(target)
         whole_path = f"http://{address.netloc}{path}" if address.proxy and not address.tls else path
-        head = request_head(
-            method, whole_path, [("host", address.netloc), ("user-agent", self._user_agent), *headers]
-        )
+        own = [("host", address.netloc), ("user-agent", self._user_agent)]
+        head = write_head(f"{method} {whole_path} HTTP/1.1", [*own, *headers])
         connection = self._unused(address) or await self._connect(address, target.connect_seconds)
         self._busy.add(connection)
         try:

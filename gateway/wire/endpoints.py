@@ -121,7 +121,8 @@ class EndpointTable:
         endpoint = methods.get(method) or methods.get("*")
         if endpoint is None:
             allowed = ", ".join(sorted(methods))
-            raise Refused(ErrorCode.METHOD_NOT_ALLOWED, f"This endpoint answers to {allowed} only.")
+            message = f"This endpoint answers to {allowed} only."
+            raise Refused(ErrorCode.METHOD_NOT_ALLOWED, message, allow=allowed)
         return Match(endpoint, params)
 
     def _methods_of(self, path: str) -> _Methods:

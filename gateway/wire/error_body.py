@@ -32,7 +32,7 @@ def error_body(error: GatewayError) -> bytes:
 
 
 def error_headers(error: GatewayError) -> list[tuple[str, str]]:
-    """When to come again, or that it is no use; how to authenticate.
+    """When to come again, or that it is no use; how to authenticate; which methods there are.
 
     The SDKs retry 408, 409, 429 and 5xx by themselves, by `retry-after-ms` before `Retry-After`, unless
     `x-should-retry` says no. Faults that may be gone the next moment are left to them.
@@ -41,6 +41,8 @@ def error_headers(error: GatewayError) -> list[tuple[str, str]]:
     status = error.kind.status
     if status == 401:
         headers.append(("WWW-Authenticate", "Bearer"))
+    if error.allow is not None:
+        headers.append(("Allow", error.allow))
     if status in (429, 503) and error.retry_after is not None:
         headers.append(("Retry-After", str(max(1, ceil(error.retry_after)))))
         headers.append(("retry-after-ms", str(max(1, ceil(error.retry_after * 1000)))))

@@ -34,6 +34,7 @@ _SINGLE: Final = (
     "transfer-encoding",
     "expect",
 )
+_VERSIONS: Final = ("1.1", "1.0")
 _UTF_8: Final = ("utf-8", "utf8")
 
 
@@ -45,20 +46,26 @@ def check_head(incoming: Incoming, accepts: frozenset[str]) -> None:
     `unsupported_content_encoding`.
     """
     headers = incoming.headers
-    if len(list(headers.items())) > _MOST_HEADERS:
+    names = [name.lower() for name, _ in headers.items()]
+    if len(names) > _MOST_HEADERS:
         raise Refused(ErrorCode.HEADERS_TOO_LARGE, f"More than {_MOST_HEADERS} header fields were sent.")
-    for name in _SINGLE:
-        if len(headers.getall(name, [])) > 1:
-            raise Refused(ErrorCode.BAD_REQUEST, f"The header {name} was sent more than once.")
+    if len(set(names)) < len(names):
+        for name in _SINGLE:
+            if names.count(name) > 1:
+                raise Refused(ErrorCode.BAD_REQUEST, f"The header {name} was sent more than once.")
     if headers.get("expect", "").lower() not in ("", "100-continue"):
         raise Refused(ErrorCode.BAD_REQUEST, "The header expect may only say 100-continue.")
-    _check_framing(headers)
+    _check_framing(headers, incoming.version)
     if accepts:
         _check_body_kind(headers, accepts)
 
 
-def _check_framing(headers: Headers) -> None:
+def _check_framing(headers: Headers, version: str) -> None:
+    if version not in _VERSIONS:
+        raise Refused(ErrorCode.BAD_REQUEST, "Only HTTP/1.1 is spoken here.")
     coding = headers.get("transfer-encoding", "")
+    if coding and version == "1.0":
+        raise Refused(ErrorCode.BAD_REQUEST, "There is no transfer-encoding in HTTP/1.0.")
     if coding and coding.lower() != "chunked":
         raise Refused(ErrorCode.BAD_REQUEST, "The header transfer-encoding may only say chunked.")
     if coding and headers.get("content-length", ""):

@@ -15,7 +15,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode
 from gateway.core.policy import Counted, Limit, Scope
-from gateway.limits.bucket import MICRO, MOST_DEBT, rate_of
+from gateway.limits.bucket import MICRO, MOST_DEBT, Rate, rate_of
 from gateway.limits.degraded import Breaker, ResilientLimiter
 from gateway.limits.demands import demand_of
 from gateway.limits.interfaces import Grant, Hold, Limiter, Refusal, Spent
@@ -369,6 +369,20 @@ async def test_a_limit_in_shadow_mode_is_not_among_the_standings(limiter: Limite
     assert [standing.limit for standing in grant.standings] == ["team-requests"]
 
 
+def owed_in_lua(server: RedisServer, rate: Rate, debt: int, elapsed: int) -> int:
+    """What bucket.lua finds after so many microseconds."""
+    text = Script.of("bucket.lua").text + (
+        "redis.call('SET', KEYS[1], ARGV[1])\n"
+        "local gain, per, now = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
+        "return string.format('%.0f', owed(KEYS[1], gain, per, now))"
+    )
+    at = 1_795_000_000 * MICRO
+    with Redis.from_url(server.url) as client:
+        owed = client.eval(text, 1, "{arithmetic}", f"{debt} {at}", rate.gain, rate.per, at + elapsed)
+        client.delete("{arithmetic}")
+    return int(owed)
+
+
 class TestArithmetic:
     """bucket.lua is bucket.py once more."""
 
@@ -378,22 +392,18 @@ class TestArithmetic:
         debt=st.integers(1, MOST_DEBT),
         paid=st.floats(-0.01, 1.5),
     )
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=300, deadline=None)
     def test_lua_owes_what_python_owes(
         self, redis_server: RedisServer, amount: int, seconds: float, debt: int, paid: float
     ) -> None:
         rate = rate_of(replace(TOKENS, amount=amount, seconds=seconds))
-        at = 1_795_000_000 * MICRO
-        now = at + min(int(paid * debt * rate.per / rate.gain), 400 * 86_400 * MICRO)
-        text = Script.of("bucket.lua").text + (
-            "redis.call('SET', KEYS[1], ARGV[1])\n"
-            "local gain, per, now = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
-            "return string.format('%.0f', owed(KEYS[1], gain, per, now))"
-        )
-        with Redis.from_url(redis_server.url) as client:
-            owed = client.eval(text, 1, "{arithmetic}", f"{debt} {at}", rate.gain, rate.per, now)
-            client.delete("{arithmetic}")
-        assert int(owed) == rate.owed(debt, at, now)
+        elapsed = min(int(paid * debt * rate.per / rate.gain), 400 * 86_400 * MICRO)
+        assert owed_in_lua(redis_server, rate, debt, elapsed) == rate.owed(debt, 0, elapsed)
+
+    def test_lua_is_exact_where_the_product_is_beyond_its_numbers(self, redis_server: RedisServer) -> None:
+        rate, debt, elapsed = Rate(10**15, 999_999_937, 7777), 2_881_445_608_862_642, 9_697_878_917
+        assert int(float(elapsed) * rate.gain // rate.per) != elapsed * rate.gain // rate.per
+        assert owed_in_lua(redis_server, rate, debt, elapsed) == rate.owed(debt, 0, elapsed)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A house on a loop of its own, so that partners which block can be its clients; and the official SDK, twice."""
+"""A house on a loop of its own, for clients that block; and the official Python SDK, in both kinds."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager

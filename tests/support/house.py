@@ -1,25 +1,60 @@
 """A whole gateway on real sockets, before a simulator with opinions. What users do is done to this."""
 
+import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
+from multidict import CIMultiDictProxy
+from sqlalchemy import Connection, Row, select
 
 from gateway.app import Gateway, assembled, key_desk
+from gateway.background import Pause
+from gateway.core.clock import Clock
+from gateway.database.engine import open_database
+from gateway.database.tables import ADMISSIONS, SETTLEMENTS
 from gateway.settings import Settings, load_settings
 from gateway.simulator.pace import Pace
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator
+from tests.support.eventually import eventually
+from tests.support.wire import Wire, connected
 
 UPSTREAM_KEY = "sk-upstream-0123456789"
 PEPPER = "a pepper for tests only"
-ADMIN_TOKEN = "token-for-tests-only"  # noqa: S105 - not a secret
+ADMIN_TOKEN = "token-for-tests-only"
 POLICIES = Path(__file__).parents[2] / "policies"
+
+_BOTH = ADMISSIONS.outerjoin(SETTLEMENTS, SETTLEMENTS.c.attempt_id == ADMISSIONS.c.attempt_id)
+_LEDGER = select(ADMISSIONS, *[column for column in SETTLEMENTS.c if column.name != "attempt_id"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, read to its end."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def request_id(self) -> str:
+        return self.headers["x-request-id"]
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """What an error body says."""
+        error: dict[str, Any] = self.json()["error"]
+        return error
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
 
 
 @dataclass
@@ -40,25 +75,81 @@ class House:
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.key}"}
 
-    async def post(self, path: str, body: Mapping[str, Any], **options: Any) -> aiohttp.ClientResponse:
-        """POST JSON with the house's key; the answer's body is already read."""
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """Any request to the gateway, with the house's key."""
         headers = {**self.headers, **options.pop("headers", {})}
-        async with self.http.post(f"{self.url}{path}", json=body, headers=headers, **options) as answer:
-            await answer.read()
-            return answer
+        return await self._ask(method, f"{self.url}{path}", headers=headers, **options)
 
-    async def chat(self, content: str = "Say hello", **members: Any) -> aiohttp.ClientResponse:
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.ask("GET", path, **options)
+
+    async def post(self, path: str, body: Mapping[str, Any], **options: Any) -> Answer:
+        return await self.ask("POST", path, json=body, **options)
+
+    async def chat(self, content: str = "Say hello", **members: Any) -> Answer:
         messages = [{"role": "user", "content": content}]
         return await self.post("/chat/completions", {"model": "gpt-4o-mini", "messages": messages, **members})
+
+    async def direct(self, path: str, **options: Any) -> Answer:
+        """POST to the simulator itself, as the gateway would: what it says when nobody is in between."""
+        headers = {"authorization": f"Bearer {UPSTREAM_KEY}", **options.pop("headers", {})}
+        return await self._ask("POST", f"{self.settings.upstream.base_url}{path}", headers=headers, **options)
+
+    @asynccontextmanager
+    async def wire(self) -> AsyncIterator[Wire]:
+        """A bare connection to the gateway."""
+        async with connected(self.gateway.address) as wire:
+            yield wire
+
+    async def metrics(self) -> str:
+        """What operators scrape."""
+        return (await self._ask("GET", f"{self.operators}/metrics")).body.decode()
 
     async def lines(self) -> list[dict[str, Any]]:
         """The log so far."""
         self.gateway.sink.flush()
         return [msgspec.json.decode(line) for line in self.log.getvalue().splitlines()]
 
+    async def line(self, request_id: str) -> dict[str, Any]:
+        """The one line of an exchange, which is written when its answer is out already."""
+
+        async def look() -> list[dict[str, Any]]:
+            lines = await self.lines()
+            return [
+                line for line in lines if line["event"] == "exchange" and line.get("request_id") == request_id
+            ]
+
+        (line,) = await eventually(look)
+        return line
+
+    async def ledger(self, request_id: str | None = None) -> Sequence[Row[Any]]:
+        """Every attempt (of an exchange), oldest first, both of its lines as one; none is unsettled."""
+        database = open_database(self.settings.database_url.get_secret_value())
+        try:
+            (rows,) = await eventually(lambda: database.read(partial(_all_settled, request_id)))
+        finally:
+            await database.close()
+        return rows
+
     async def new_key(self, team: str, name: str) -> str:
         async with key_desk(self.settings) as desk:
             return await desk.create(team, name, None)
+
+    async def _ask(self, method: str, address: str, **options: Any) -> Answer:
+        async with self.http.request(method, address, **options) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+
+def _all_settled(exchange_id: str | None, connection: Connection) -> tuple[Sequence[Row[Any]]] | None:
+    rows = connection.execute(_LEDGER.select_from(_BOTH).order_by(ADMISSIONS.c.attempt_id)).all()
+    if any(row.settled_at is None for row in rows):
+        return None
+    return ([row for row in rows if exchange_id in (None, row.exchange_id)],)
+
+
+async def hasten(seconds: float) -> None:
+    """What happens every second happens every 20 milliseconds."""
+    await asyncio.sleep(seconds / 50)
 
 
 @asynccontextmanager
@@ -69,8 +160,10 @@ async def house(
     simulator: Simulator | None = None,
     environment: Mapping[str, str] | None = None,
     team: str = "search",
+    clock: Clock | None = None,
+    pause: Pause = asyncio.sleep,
 ) -> AsyncIterator[House]:
-    """Everything started on free ports, everything stopped at the end; the simulator must have nothing to complain of."""
+    """Everything started on free ports, all stopped at the end; the simulator has nothing to complain of."""
     upstream = simulator or Simulator(api_keys=frozenset({UPSTREAM_KEY}), pace=Pace.instant())
     log = io.BytesIO()
     async with running(upstream, host="localhost") as base_url:
@@ -90,7 +183,10 @@ async def house(
         )
         async with key_desk(settings) as desk:
             key = await desk.create(team, "tests", None)
-        async with assembled(settings, log_stream=log) as gateway, aiohttp.ClientSession() as http:
+        async with (
+            assembled(settings, log_stream=log, clock=clock, pause=pause) as gateway,
+            aiohttp.ClientSession() as http,
+        ):
             yield House(
                 url=f"http://{gateway.address}/v1",
                 operators=f"http://{gateway.admin_address}",

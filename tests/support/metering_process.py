@@ -1,7 +1,7 @@
-"""A process of its own that admits attempts and settles some: `python -m tests.support.metering_process FILE N M`.
+"""A process of its own that has a ledger: `python -m tests.support.metering_process FILE ADMITTED SETTLED`.
 
-It admits N attempts, settles the first M, says so on a line of its own, and then lives until it is killed, or until
-its standard input ends: then it closes its ledger.
+It admits so many attempts and settles the first so many of them, and says `ready` when all that is written. Then
+it lives until it is killed, or until its standard input ends: then it closes its ledger.
 """
 
 import asyncio
@@ -18,13 +18,12 @@ from tests.support.ledger_lines import a_settlement, an_admission
 async def main(path: Path, admitted: int, settled: int) -> None:
     async with open_file(path) as database:
         ledger = SqlLedger(database=database, clock=SystemClock(), patience=30.0)
-        names = [f"att_{os.getpid()}_{number:05}" for number in range(admitted)]
-        for start in range(0, admitted, 20):
-            await asyncio.gather(*[ledger.admit(an_admission(name)) for name in names[start : start + 20]])
-        for name in names[:settled]:
+        *most, last = [f"att_{os.getpid()}_{number:05}" for number in range(admitted)]
+        for start in range(0, len(most), 20):
+            await asyncio.gather(*[ledger.admit(an_admission(name)) for name in most[start : start + 20]])
+        for name in most[:settled]:
             ledger.settle(a_settlement(name))
-        while ledger.open > admitted - settled:
-            await asyncio.sleep(0.01)
+        await ledger.admit(an_admission(last))  # written together with the settlements, or after them
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)

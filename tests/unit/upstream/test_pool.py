@@ -184,6 +184,7 @@ async def test_an_answer_may_come_before_the_request_is_out(pool: Pool) -> None:
         writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n{}")
         writer.close()
         await writer.wait_closed()
+        await turn_over()
         answered.set()
 
     server = await asyncio.start_server(refuse_at_once, "127.0.0.1", 0)
@@ -270,6 +271,25 @@ async def test_the_connection_of_a_silent_upstream_is_not_used_again(pool: Pool)
         await failure_of(pool, upstream, first_byte_seconds=0.01)
         await read(pool, upstream)
         assert upstream.connections == 2
+
+
+async def test_a_request_that_is_called_off_ends_its_connection(pool: Pool) -> None:
+    async with standing_in(silence) as upstream:
+        asking = asyncio.create_task(ask(pool, upstream))
+        while not upstream.requests:
+            await asyncio.sleep(0)
+        asking.cancel()
+        await upstream.left.get()
+
+
+async def test_an_answer_that_is_called_off_ends_its_connection(pool: Pool) -> None:
+    async with standing_in(raw(chunked(b"data: 1\n\n", end=b""))) as upstream:
+        reading = asyncio.create_task(read(pool, upstream))
+        while not upstream.requests:
+            await asyncio.sleep(0)
+        await turn_over()
+        reading.cancel()
+        await upstream.left.get()
 
 
 async def test_a_failure_keeps_its_cause_for_the_log(pool: Pool) -> None:

@@ -165,8 +165,9 @@ def test_another_method_is_not_allowed(operation: str) -> None:
 
 
 def test_the_refusal_of_a_method_names_those_that_are_answered() -> None:
-    with pytest.raises(Refused, match="DELETE, GET only"):
+    with pytest.raises(Refused, match="DELETE, GET only") as refused:
         find("POST /v1/models/gpt-4o")
+    assert refused.value.allow == "DELETE, GET"
 
 
 @pytest.mark.parametrize(

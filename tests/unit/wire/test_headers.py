@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from gateway.core.endpoint import JSON, MULTIPART
 from gateway.core.errors import ErrorCode, Refused
-from gateway.wire.headers import check_head, media_type, parameters, to_client, to_upstream, warning
+from gateway.wire.headers import check_head, media_type, parameters, to_client, to_upstream
 
 TAKES_JSON = frozenset({JSON})
 TAKES_NOTHING: frozenset[str] = frozenset()
@@ -25,6 +25,7 @@ class Head:
     method: str = "POST"
     path: str = "/v1/chat/completions"
     query: str = ""
+    version: str = "1.1"
 
 
 def head(*fields: tuple[str, str]) -> Head:
@@ -84,6 +85,20 @@ def test_a_field_that_has_one_meaning_is_sent_once(name: str) -> None:
 )
 def test_a_body_that_two_readers_could_frame_differently_is_refused(fields: Fields) -> None:
     assert code_of([("content-type", JSON), *fields]) is ErrorCode.BAD_REQUEST
+
+
+@pytest.mark.parametrize("version", ["0.9", "2.0", "1.2", ""])
+def test_only_http_1_is_spoken(version: str) -> None:
+    with pytest.raises(Refused) as refused:
+        check_head(Head(CIMultiDict(GOOD), version=version), TAKES_JSON)
+    assert refused.value.code is ErrorCode.BAD_REQUEST
+
+
+def test_http_1_0_has_no_chunks() -> None:
+    old = Head(CIMultiDict([("content-type", JSON), ("transfer-encoding", "chunked")]), version="1.0")
+    with pytest.raises(Refused) as refused:
+        check_head(old, TAKES_JSON)
+    assert refused.value.code is ErrorCode.BAD_REQUEST
 
 
 def test_more_than_a_hundred_fields_are_too_many() -> None:
@@ -267,8 +282,3 @@ def test_a_stream_tells_those_between_not_to_hold_it_up() -> None:
         ("cache-control", "no-cache, no-transform"),
         ("x-accel-buffering", "no"),
     ]
-
-
-def test_a_warning_names_every_rule_that_would_have_refused() -> None:
-    rules = [("limits.team-requests", "rate_limit_exceeded"), ("models", "model_not_allowed")]
-    assert warning(rules) == "limits.team-requests; rate_limit_exceeded, models; model_not_allowed"

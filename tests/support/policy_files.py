@@ -1,0 +1,22 @@
+"""Policy directories for tests: the shipped catalogue of models, and rules of the test's own."""
+
+from pathlib import Path
+
+SHIPPED = Path(__file__).parents[2] / "policies"
+
+EVERYTHING = """
+endpoints: ["*"]
+models: ["*"]
+"""
+"""An organization in which everything is allowed and nothing is changed."""
+
+
+def write_policies(folder: Path, organization: str = EVERYTHING, **teams: str) -> Path:
+    """A policy directory in the folder. Teams are written without their `team:` line; `search` is always one."""
+    directory = folder / "policies"
+    (directory / "teams").mkdir(parents=True, exist_ok=True)
+    (directory / "models.yaml").write_bytes((SHIPPED / "models.yaml").read_bytes())
+    (directory / "organization.yaml").write_text(organization)
+    for team, rules in {"search": "", **teams}.items():
+        (directory / "teams" / f"{team}.yaml").write_text(f"team: {team}\n{rules}")
+    return directory

@@ -1,0 +1,179 @@
+"""Which fact of an exchange becomes which fact of a line."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.core.attempt import Attempt, Cause
+from gateway.core.errors import ErrorCode, Refused, StoreUnavailable
+from gateway.core.exchange import Exchange
+from gateway.core.policy import Price
+from gateway.core.usage import Observed, Usage, UsageSource
+from gateway.metering.interfaces import Admission, Settlement
+from gateway.metering.memory import MemoryLedger
+from gateway.metering.recorder import Recorder
+from gateway.wire.endpoints import CHAT_COMPLETIONS
+from tests.support.clock import ManualClock
+from tests.support.exchanges import MODEL, USAGE, served_exchange
+
+PRICED = replace(MODEL, price=Price(input=2_000_000, cached_input=1_000_000, output=10_000_000))
+ESTIMATE = Usage(UsageSource.ESTIMATED, input_tokens=80, output_tokens=20)
+
+
+class OpenLedger(MemoryLedger):
+    """Shows its lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.admitted: list[Admission] = []
+        self.settled: list[Settlement] = []
+
+    async def admit(self, admission: Admission) -> None:
+        self.admitted.append(admission)
+
+    def settle(self, settlement: Settlement) -> None:
+        self.settled.append(settlement)
+
+    async def recover(self) -> int:
+        return 3
+
+
+class AbsentLedger(MemoryLedger):
+    async def admit(self, admission: Admission) -> None:
+        raise StoreUnavailable("disk full")
+
+
+@pytest.fixture
+def ledger() -> OpenLedger:
+    return OpenLedger()
+
+
+@pytest.fixture
+def recorder(ledger: OpenLedger, clock: ManualClock) -> Recorder:
+    return Recorder(ledger=ledger, clock=clock)
+
+
+def attempt(**changes: Any) -> Attempt:
+    values: dict[str, Any] = {"id": "att_1", "upstream": "openai", "number": 2, "status": 200}
+    return Attempt(**(values | changes))
+
+
+async def test_an_admission_says_who_asked_for_what_and_by_which_policy(
+    recorder: Recorder, ledger: OpenLedger, clock: ManualClock
+) -> None:
+    exchange = served_exchange({"stream": True}, asked_model="fast", model=PRICED)
+    await recorder.admit(exchange, attempt(), ESTIMATE)
+    assert ledger.admitted == [
+        Admission(
+            attempt_id="att_1",
+            exchange_id="req_1",
+            number=2,
+            admitted_at=int(clock.now() * 1000),
+            team="search",
+            key_id="k7",
+            subject="search-bot",
+            endpoint=CHAT_COMPLETIONS.name,
+            asked_model="fast",
+            model="gpt-4o",
+            upstream="openai",
+            policy_version="5f3c",
+            stream=True,
+            estimate=ESTIMATE,
+            estimated_cost=360,
+        )
+    ]
+
+
+async def test_what_cannot_be_recorded_is_refused(clock: ManualClock) -> None:
+    recorder = Recorder(ledger=AbsentLedger(), clock=clock)
+    with pytest.raises(Refused) as refused:
+        await recorder.admit(served_exchange(), attempt(), ESTIMATE)
+    assert refused.value.code is ErrorCode.METERING_UNAVAILABLE
+    assert refused.value.retry_after == 1.0
+    assert "disk" not in refused.value.message
+
+
+def test_a_settlement_says_what_became_of_the_attempt(
+    recorder: Recorder, ledger: OpenLedger, clock: ManualClock
+) -> None:
+    exchange = served_exchange(
+        model=PRICED, observed=Observed(USAGE, model="gpt-4o-2024-08-06", service_tier="flex")
+    )
+    cost = recorder.settle(exchange, attempt(upstream_request_id="up_1"), USAGE, Cause.SERVED)
+    assert ledger.settled == [
+        Settlement(
+            attempt_id="att_1",
+            settled_at=int(clock.now() * 1000),
+            cause=Cause.SERVED,
+            status=200,
+            usage=USAGE,
+            cost=260,
+            answered_model="gpt-4o-2024-08-06",
+            service_tier="flex",
+            upstream_request_id="up_1",
+        )
+    ]
+    assert cost == 260
+
+
+def test_an_attempt_of_which_nothing_was_seen_is_settled_all_the_same(
+    recorder: Recorder, ledger: OpenLedger
+) -> None:
+    nothing = Usage(UsageSource.ESTIMATED)
+    recorder.settle(served_exchange(), attempt(status=None), nothing, Cause.UPSTREAM_FAILED)
+    (line,) = ledger.settled
+    assert (line.status, line.cost, line.answered_model, line.upstream_request_id) == (None, 0, None, None)
+
+
+def test_a_model_without_a_price_is_unpriced(recorder: Recorder, ledger: OpenLedger) -> None:
+    assert recorder.settle(served_exchange(), attempt(), USAGE, Cause.SERVED) is None
+    assert ledger.settled[0].cost is None
+
+
+def test_an_impossible_count_is_neither_a_credit_nor_a_fault(recorder: Recorder, ledger: OpenLedger) -> None:
+    absurd = Usage(UsageSource.PROVIDER, input_tokens=10**30, output_tokens=-5)
+    recorder.settle(served_exchange(model=PRICED), attempt(), absurd, Cause.SERVED)
+    (line,) = ledger.settled
+    assert line.usage == Usage(UsageSource.ESTIMATED, input_tokens=10**12)
+    assert line.cost is not None
+    assert line.cost < 2**63
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("up_1", "up_1"),
+        ("x" * 9000, "x" * 200),
+        ("a\x00b", "a?b"),
+        ("a\udce9b", "a?b"),
+        ("a\nb", "a?b"),
+        ("mödel", "mödel"),
+        ("", ""),
+    ],
+)
+def test_a_text_that_others_chose_is_kept_short_and_clean(
+    recorder: Recorder, ledger: OpenLedger, text: str, kept: str
+) -> None:
+    exchange = served_exchange(observed=Observed(USAGE, model=text, service_tier=text))
+    recorder.settle(exchange, attempt(upstream_request_id=text), USAGE, Cause.SERVED)
+    (line,) = ledger.settled
+    assert (line.answered_model, line.service_tier, line.upstream_request_id) == (kept, kept, kept)
+
+
+async def test_the_model_s_name_of_a_client_is_kept_short_and_clean(
+    recorder: Recorder, ledger: OpenLedger
+) -> None:
+    await recorder.admit(served_exchange(asked_model="x\x00" * 500), attempt(), ESTIMATE)
+    assert ledger.admitted[0].asked_model == "x?" * 100
+
+
+@pytest.mark.parametrize("missing", ["endpoint", "principal", "policy"])
+async def test_an_attempt_before_its_time_is_a_fault_of_ours(recorder: Recorder, missing: str) -> None:
+    exchange: Exchange = served_exchange(**{missing: None})
+    with pytest.raises(RuntimeError):
+        await recorder.admit(exchange, attempt(), ESTIMATE)
+
+
+async def test_recovering_is_the_ledger_s_matter(recorder: Recorder) -> None:
+    assert await recorder.recover() == 3

@@ -1,0 +1,61 @@
+"""How reports are read. What they say: tests/conformance/test_ledger.py."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+
+from gateway.core.errors import StoreUnavailable
+from gateway.database.engine import Database
+from gateway.metering.ledger_sql import SqlLedger
+from gateway.metering.reports import SqlUsageReports
+from tests.support.clock import ManualClock
+from tests.support.database import open_file
+from tests.support.ledger_lines import a_settlement, an_admission
+from tests.unit.metering.conftest import PATIENT
+
+
+async def test_a_time_range_is_read_by_the_index_on_the_time(database: Database) -> None:
+    def plan(connection: Connection) -> str:
+        rows = connection.execute(
+            text(
+                "EXPLAIN QUERY PLAN SELECT team, sum(cost)"
+                " FROM settlements JOIN admissions USING (attempt_id)"
+                " WHERE settled_at >= 1 AND settled_at < 2 GROUP BY team"
+            )
+        )
+        return " ".join(row.detail for row in rows)
+
+    plan_of_report = await database.read(plan)
+    assert "USING INDEX settlements_by_time (settled_at>? AND settled_at<?)" in plan_of_report
+    assert "SEARCH admissions USING PRIMARY KEY" in plan_of_report
+
+
+async def test_a_report_can_be_read_while_another_process_writes(
+    database: Database, clock: ManualClock, path: Path
+) -> None:
+    ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
+    async with open_file(path) as other:
+        reports = SqlUsageReports(other)
+        for number in range(20):
+            await ledger.admit(an_admission(f"att_{number}"))
+            ledger.settle(a_settlement(f"att_{number}"))
+            await asyncio.gather(ledger.admit(an_admission(f"more_{number}")), reports.usage((), None, None))
+        await ledger.close()
+        assert [row.attempts for row in await reports.usage((), None, None)] == [20]
+
+
+async def test_sums_are_exact_beyond_what_a_float_holds(database: Database, clock: ManualClock) -> None:
+    ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
+    for number, cost in enumerate((2**53, 1, 2)):
+        await ledger.admit(an_admission(f"att_{number}"))
+        ledger.settle(a_settlement(f"att_{number}", cost=cost))
+    await ledger.close()
+    assert [row.cost for row in await SqlUsageReports(database).usage(("team",), None, None)] == [2**53 + 3]
+
+
+async def test_a_database_that_is_away_is_told(database: Database) -> None:
+    await database.write(lambda connection: connection.execute(text("DROP TABLE settlements")))
+    with pytest.raises(StoreUnavailable):
+        await SqlUsageReports(database).usage(("team",), None, None)

@@ -1,0 +1,72 @@
+"""Every fact of a line is in the column of its name."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Table
+
+from gateway.core.usage import Usage, UsageSource
+from gateway.database.tables import ADMISSIONS, SETTLEMENTS
+from gateway.metering.rows import Row, admission_of, admission_row, settlement_row
+from tests.support.ledger_lines import NOON, a_settlement, an_admission
+
+ALL = Usage(UsageSource.PARTIAL, *range(1, 13))
+
+
+def named(table: Table, row: Row) -> dict[str, object]:
+    return dict(zip((column.name for column in table.columns), row, strict=True))
+
+
+def plain(values: Iterable[object]) -> set[type]:
+    return {type(value) for value in values}
+
+
+def test_an_admission_stands_in_its_columns() -> None:
+    estimate = Usage(UsageSource.ESTIMATED, input_tokens=1, output_tokens=2, images=3, characters=4)
+    assert named(ADMISSIONS, admission_row(an_admission(estimate=estimate), "wrk_1")) == {
+        "attempt_id": "att_1",
+        "exchange_id": "req_1",
+        "number": 1,
+        "admitted_at": NOON,
+        "team": "search",
+        "key_id": "k1",
+        "subject": "key:search/web",
+        "endpoint": "create_chat_completion",
+        "asked_model": "fast",
+        "model": "gpt-4o",
+        "upstream": "openai",
+        "policy_version": "5f3c",
+        "stream": True,
+        "estimated_input_tokens": 1,
+        "estimated_output_tokens": 2,
+        "estimated_images": 3,
+        "estimated_audio_milliseconds": 0,
+        "estimated_characters": 4,
+        "estimated_cost": 400,
+        "worker": "wrk_1",
+    }
+
+
+def test_a_settlement_stands_in_its_columns() -> None:
+    row = named(SETTLEMENTS, settlement_row(a_settlement(usage=ALL)))
+    units = {unit: getattr(ALL, unit) for unit in Usage.__dataclass_fields__ if unit != "source"}
+    assert row == units | {
+        "attempt_id": "att_1",
+        "settled_at": NOON + 1000,
+        "cause": "served",
+        "status": 200,
+        "source": "partial",
+        "cost": 340,
+        "answered_model": "gpt-4o-2024-08-06",
+        "service_tier": "default",
+        "upstream_request_id": "up_1",
+    }
+
+
+def test_drivers_get_plain_values() -> None:
+    rows = (*admission_row(an_admission(), "wrk_1"), *settlement_row(a_settlement(cost=None)))
+    assert plain(rows) == {str, int, bool, type(None)}
+
+
+def test_an_admission_comes_back_as_it_was() -> None:
+    admission = an_admission()
+    assert admission_of(named(ADMISSIONS, admission_row(admission, "wrk_1"))) == admission
