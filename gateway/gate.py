@@ -1,8 +1,7 @@
 """How many exchanges are under way, and whether another may begin."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from gateway.core.errors import ErrorCode, Refused
 
@@ -25,19 +24,18 @@ class Gate:
         """Exchanges under way."""
         return self._inside
 
-    @contextmanager
-    def pass_through(self) -> Iterator[None]:
-        """Count the exchange in, and out at the end."""
+    def __enter__(self) -> None:
+        """Count an exchange in."""
         self._inside += 1
         self._empty.clear()
         self._on_change(self._inside)
-        try:
-            yield
-        finally:
-            self._inside -= 1
-            self._on_change(self._inside)
-            if not self._inside:
-                self._empty.set()
+
+    def __exit__(self, *_: object) -> None:
+        """Count it out."""
+        self._inside -= 1
+        self._on_change(self._inside)
+        if not self._inside:
+            self._empty.set()
 
     def check(self) -> None:
         """Raises Refused: `draining`, `overloaded`."""

@@ -21,10 +21,18 @@ from gateway.core.call import Call, Form
 from gateway.core.clock import Clock
 from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import JSON, MULTIPART, Endpoint
-from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, Refused, UpstreamFailed
+from gateway.core.errors import (
+    ClientLeft,
+    ErrorCode,
+    GatewayError,
+    Refused,
+    StoreUnavailable,
+    UpstreamFailed,
+)
 from gateway.core.exchange import Exchange, Outcome
 from gateway.core.incoming import Incoming, Reply
 from gateway.core.policy import Model, Policy
+from gateway.core.principal import Principal
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.interfaces import Refusal
@@ -84,7 +92,7 @@ class Pipeline:
 
     async def run(self, exchange: Exchange, incoming: Incoming, reply: Reply) -> None:
         """Raises what ended the exchange early: GatewayError, ClientLeft, or a fault of our own."""
-        with self.gate.pass_through():
+        with self.gate:
             try:
                 await self._travel(exchange, incoming, reply)
                 exchange.conclude(_outcome_of_answer(exchange))
@@ -110,7 +118,7 @@ class Pipeline:
         endpoint = exchange.endpoint = match.endpoint
         check_head(incoming, endpoint.accepts)
         # 2  authenticate: who asks?
-        principal = exchange.principal = _certain(await self.authenticator.authenticate(incoming.headers))
+        principal = exchange.principal = await self._authenticate(incoming)
         # 3  find the policy: what may they do? Whoever was refused for rate a moment ago still is, unread.
         policy = exchange.policy = _certain(self.policies.policy_for(principal))
         self._refuse_again(exchange, self.refusals.find(principal, policy))
@@ -142,11 +150,22 @@ class Pipeline:
                 with self.accounting.of(exchange, held, call, model):
                     # 9  send; every attempt is on record before its first byte
                     outgoing, admit = _outgoing(call, incoming), self.accounting.admission(exchange, expected)
-                    async with self.upstreams.send(model, outgoing, admit) as answer:
+                    with await self.upstreams.send(model, outgoing, admit) as answer:
                         # 10 relay, while a side reader watches for usage
                         await self._relay(exchange, call, model, answer, reply)
                 # 11 settle: done by leaving `accounting`, whatever happened inside
         # 12 finish: done by `run`, whatever happened here
+
+    async def _authenticate(self, incoming: Incoming) -> Principal:
+        """A key that cannot be checked at the moment is not called wrong: clients would throw it away."""
+        try:
+            return _certain(await self.authenticator.authenticate(incoming.headers))
+        except StoreUnavailable as error:
+            raise Refused(
+                ErrorCode.OVERLOADED,
+                "Your key could not be checked at the moment. Send the request again.",
+                retry_after=1.0,
+            ) from error
 
     def _enforce(self, exchange: Exchange, decisions: Iterable[Deny]) -> None:
         """The one place that acts on decisions. Raises Refused for the first one that is enforced."""

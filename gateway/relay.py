@@ -7,10 +7,10 @@ chunk costs no timer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from gateway.core.clock import Clock
 from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, Refused, UpstreamFailed
@@ -42,6 +42,7 @@ class StreamBounds:
 class _Watched:
     """One answer on its way. Plain fields, since they are written for every chunk."""
 
+    others: set["_Watched"]
     task: asyncio.Task[object]
     reply: Reply
     reader: AnswerReader
@@ -53,6 +54,16 @@ class _Watched:
     """When the client was last sent something."""
     writing: bool = False
     verdict: GatewayError | ClientLeft | None = None
+
+    def __enter__(self) -> Self:
+        self.others.add(self)
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self.others.discard(self)
+        if self.verdict is not None and isinstance(error, asyncio.CancelledError):
+            self.task.uncancel()
+            raise self.verdict from None
 
 
 class StreamWatch:
@@ -68,24 +79,17 @@ class StreamWatch:
         """Answers under way."""
         return len(self._watched)
 
-    @contextmanager
-    def over(self, reply: Reply, reader: AnswerReader, *, events: bool) -> Iterator[_Watched]:
-        """Watch the current task's answer. What the watch has against it is raised here, in its own words."""
+    def over(self, reply: Reply, reader: AnswerReader, *, events: bool) -> _Watched:
+        """Watch the current task's answer while the block lasts.
+
+        What the watch has against it is raised at the block's end: UpstreamFailed, ClientLeft, or Refused
+        when the gateway stops.
+        """
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an answer is relayed by a task")
         now = self._clock.monotonic()
-        watched = _Watched(task, reply, reader, events, began=now, moved=now, spoke=now)
-        self._watched.add(watched)
-        try:
-            yield watched
-        except asyncio.CancelledError:
-            if watched.verdict is None:
-                raise
-            task.uncancel()
-            raise watched.verdict from None
-        finally:
-            self._watched.discard(watched)
+        return _Watched(self._watched, task, reply, reader, events, began=now, moved=now, spoke=now)
 
     async def tick(self) -> None:
         """Look at every answer once. To be called about every second."""

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.policies.document import read_document
+from gateway.wire.document import read_document
 
 PREFIX: Final = "GATEWAY_"
 _NESTED: Final = "__"

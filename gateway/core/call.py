@@ -6,6 +6,7 @@ patches just those into the client's own bytes (see `wire/patch.py`), so that th
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import IO, Any, Final
 
 from gateway.core.endpoint import Dialect, Endpoint
@@ -53,7 +54,7 @@ class Form:
         self.spool.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """One request, parsed."""
 
@@ -79,13 +80,13 @@ class Call:
         """A copy in which these members have new values."""
         return replace(self, changes={**self.changes, **changes})
 
-    @property
+    @cached_property
     def model(self) -> str | None:
         """The model that will be asked for; the endpoint's default when the client named none."""
         model = self.get("model")
         return model if isinstance(model, str) else self.endpoint.default_model
 
-    @property
+    @cached_property
     def stream(self) -> bool:
         """Whether the client asked for events. Forms spell it as text; speech has a member of its own."""
         if self.endpoint.dialect is Dialect.AUDIO and self.get("stream_format") == "sse":

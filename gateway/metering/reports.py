@@ -60,7 +60,7 @@ class SqlUsageReports:
         self._database = database
 
     async def usage(self, by: Sequence[str], since: int | None, until: int | None) -> Sequence[UsageRow]:
-        query = _query(by, since, until)
+        query = usage_query(by, since, until)
 
         def work(connection: Connection) -> Sequence[UsageRow]:
             rows = [_usage_row(by, row) for row in connection.execute(query)]
@@ -84,7 +84,8 @@ UNSETTLED: Final = (
 """Admissions without a settlement: one pass over both tables, in the order of their keys."""
 
 
-def _query(by: Sequence[str], since: int | None, until: int | None) -> Select[Any]:
+def usage_query(by: Sequence[str], since: int | None, until: int | None) -> Select[Any]:
+    """Groups first, then the sums. Raises ValueError for a group that there is not."""
     unknown = [name for name in by if name not in _GROUPS]
     if unknown:
         raise ValueError(f"usage cannot be grouped by `{unknown[0]}`, only by {', '.join(_GROUPS)}")

@@ -6,11 +6,11 @@ from difflib import get_close_matches
 from typing import Any, Self
 
 from gateway.core.patterns import matches
-from gateway.policies.document import Path
 from gateway.policies.problems import Problem
 from gateway.policies.reading import Files, Source
 from gateway.policies.rule import Node, SwitchedOff
 from gateway.policies.schema import Models, Organization, Overrides, Team
+from gateway.wire.document import Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import Any, Final, Generic, Self, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.policies.document import Document, Mistake, Path, read_document
 from gateway.policies.problems import Problem
 from gateway.policies.rule import Node
 from gateway.policies.schema import SCHEMAS, FileKind, Models, Organization, Team, json_schema
+from gateway.wire.document import Document, Mistake, Path, read_document
 
 ORGANIZATION: Final = "organization.yaml"
 MODELS: Final = "models.yaml"

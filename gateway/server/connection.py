@@ -60,6 +60,7 @@ class ClientConnection(RequestHandler):
             headers=[
                 ("content-type", "application/json"),
                 ("x-request-id", request_id),
+                ("server", "gateway"),
                 *error_headers(error),
             ],
             body=error_body(error),

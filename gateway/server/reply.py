@@ -1,5 +1,5 @@
 """An answer on its way to a client, written to its connection as HTTP/1.1 with no further objects in between:
-what is relayed costs one write for each portion. Every answer, good or bad, gets the gateway's own headers here.
+what is relayed costs one write for each portion. Every answer, good or bad, gets the gateway's own headers.
 """
 
 from collections.abc import Callable

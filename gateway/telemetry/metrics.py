@@ -2,15 +2,12 @@
 from what a client sent, so that the number of series is bounded whatever arrives.
 
 OpenTelemetry's GenAI families have exactly their Prometheus names; ours begin with `gateway_`. Tokens and
-cost are counters: the truth of dashboards. Each label set is looked up once and kept.
+cost are counters: the truth of dashboards.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from gateway.core.attempt import Attempt
@@ -18,15 +15,13 @@ from gateway.core.decision import Deny
 from gateway.core.endpoint import Endpoint
 from gateway.core.exchange import Exchange
 from gateway.core.usage import Usage, UsageSource
-
-_Metric = TypeVar("_Metric", bound=MetricWrapperBase)
+from gateway.telemetry.series import CounterSeries, HistogramSeries
 
 _SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 600)
 _FIRST_TOKEN_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 60, 120)
 _TOKEN_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5)
 _TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 _OVERHEAD_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2)
-_CACHED_CHILDREN: Final = 20_000
 _STATUSES: Final = frozenset({200, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504})
 """Upstream statuses that are counted by themselves; others by their class."""
 
@@ -37,109 +32,86 @@ class Metrics:
     """All metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         registry = self.registry
-        self._exchanges = _children(
-            Counter(
-                "gateway_exchanges",
-                "Requests by how they ended; `owner` says whose fault an error was.",
-                ("team", "endpoint", "outcome", "owner"),
-                registry=registry,
-            )
-        )
-        self._errors = _children(
-            Counter("gateway_errors", "Error answers by code.", ("code", "owner"), registry=registry)
-        )
-        self._notes = _children(
-            Counter(
-                "gateway_rule_hits",
-                "Refusals by rules in enforce mode, and what shadow and warn modes would have refused.",
-                ("team", "rule", "code", "mode"),
-                registry=registry,
-            )
-        )
-        self._tokens = _children(
-            Counter("gateway_tokens", "Tokens consumed.", ("team", "model", "type"), registry=registry)
-        )
-        self._units = _children(
-            Counter(
-                "gateway_units",
-                "Other units consumed: images, characters, audio milliseconds.",
-                ("team", "model", "unit"),
-                registry=registry,
-            )
-        )
-        self._cost = _children(
-            Counter(
-                "gateway_cost_microdollars", "Cost in USD / 1,000,000.", ("team", "model"), registry=registry
-            )
-        )
-        self._unpriced = _children(
-            Counter(
-                "gateway_unpriced_attempts",
-                "Attempts whose model has no price. Any is an alarm.",
-                ("model",),
-                registry=registry,
-            )
-        )
-        self._estimated = _children(
-            Counter(
-                "gateway_estimated_attempts",
-                "Attempts whose usage the provider did not tell.",
-                ("model", "source"),
-                registry=registry,
-            )
-        )
-        self._attempts = _children(
-            Counter(
-                "gateway_upstream_attempts",
-                "Tries at upstreams by the status that came back.",
-                ("upstream", "status"),
-                registry=registry,
-            )
-        )
-        self._overhead = Histogram(
-            "gateway_overhead_seconds",
-            "From a request's arrival to the moment it was handed to the upstream.",
-            buckets=_OVERHEAD_SECONDS,
+        self._exchanges = CounterSeries(
+            "gateway_exchanges",
+            "Requests by how they ended; `owner` says whose fault an error was.",
+            ("team", "endpoint", "outcome", "owner"),
             registry=registry,
         )
-        self._duration = _children(
-            Histogram(
-                "gen_ai_server_request_duration_seconds",
-                "From a request's arrival to the end of its answer.",
-                ("gen_ai_operation_name", "gen_ai_request_model"),
-                buckets=_SECONDS,
-                registry=registry,
-            )
+        self._errors = CounterSeries(
+            "gateway_errors", "Error answers by code.", ("code", "owner"), registry=registry
         )
-        self._first_token = _children(
-            Histogram(
-                "gen_ai_server_time_to_first_token_seconds",
-                "From a request's arrival to the first byte of its answer, for event streams.",
-                ("gen_ai_request_model",),
-                buckets=_FIRST_TOKEN_SECONDS,
-                registry=registry,
-            )
+        self._notes = CounterSeries(
+            "gateway_rule_hits",
+            "Refusals by rules in enforce mode, and what shadow and warn modes would have refused.",
+            ("team", "rule", "code", "mode"),
+            registry=registry,
         )
-        self._per_token = _children(
-            Histogram(
-                "gen_ai_server_time_per_output_token_seconds",
-                "Mean time between output tokens after the first, for event streams.",
-                ("gen_ai_request_model",),
-                buckets=_TOKEN_SECONDS,
-                registry=registry,
-            )
+        self._tokens = CounterSeries(
+            "gateway_tokens", "Tokens consumed.", ("team", "model", "type"), registry=registry
         )
-        self._token_usage = _children(
-            Histogram(
-                "gen_ai_client_token_usage",
-                "Tokens of a request, by type.",
-                ("gen_ai_token_type", "gen_ai_request_model"),
-                buckets=_TOKENS,
-                registry=registry,
-            )
+        self._units = CounterSeries(
+            "gateway_units",
+            "Other units consumed: images, characters, audio milliseconds.",
+            ("team", "model", "unit"),
+            registry=registry,
+        )
+        self._cost = CounterSeries(
+            "gateway_cost_microdollars", "Cost in USD / 1,000,000.", ("team", "model"), registry=registry
+        )
+        self._unpriced = CounterSeries(
+            "gateway_unpriced_attempts",
+            "Attempts whose model has no price. Any is an alarm.",
+            ("model",),
+            registry=registry,
+        )
+        self._estimated = CounterSeries(
+            "gateway_estimated_attempts",
+            "Attempts whose usage the provider did not tell.",
+            ("model", "source"),
+            registry=registry,
+        )
+        self._attempts = CounterSeries(
+            "gateway_upstream_attempts",
+            "Tries at upstreams by the status that came back.",
+            ("upstream", "status"),
+            registry=registry,
+        )
+        self._overhead = HistogramSeries(
+            "gateway_overhead_seconds",
+            "From a request's arrival to the moment it was handed to the upstream.",
+            bounds=_OVERHEAD_SECONDS,
+            registry=registry,
+        )
+        self._duration = HistogramSeries(
+            "gen_ai_server_request_duration_seconds",
+            "From a request's arrival to the end of its answer.",
+            ("gen_ai_operation_name", "gen_ai_request_model"),
+            bounds=_SECONDS,
+            registry=registry,
+        )
+        self._first_token = HistogramSeries(
+            "gen_ai_server_time_to_first_token_seconds",
+            "From a request's arrival to the first byte of its answer, for event streams.",
+            ("gen_ai_request_model",),
+            bounds=_FIRST_TOKEN_SECONDS,
+            registry=registry,
+        )
+        self._per_token = HistogramSeries(
+            "gen_ai_server_time_per_output_token_seconds",
+            "Mean time between output tokens after the first, for event streams.",
+            ("gen_ai_request_model",),
+            bounds=_TOKEN_SECONDS,
+            registry=registry,
+        )
+        self._token_usage = HistogramSeries(
+            "gen_ai_client_token_usage",
+            "Tokens of a request, by type.",
+            ("gen_ai_token_type", "gen_ai_request_model"),
+            bounds=_TOKENS,
+            registry=registry,
         )
         self.open_exchanges = Gauge("gateway_open_exchanges", "Requests under way.", registry=registry)
         self.open_streams = Gauge("gateway_open_streams", "Event streams under way.", registry=registry)
@@ -154,15 +126,15 @@ class Metrics:
             "1 while the policy files are broken and the last good ones are in force.",
             registry=registry,
         )
-        self._leaks = Counter(
+        self._leaks = CounterSeries(
             "gateway_reservations_leaked",
             "Reservations that were given back unsettled.",
             registry=registry,
         )
-        self._malformed = Counter(
+        self._malformed = CounterSeries(
             "gateway_malformed_requests", "Requests that were not HTTP/1.1.", registry=registry
         )
-        self._log_lines_dropped = Counter(
+        self._log_lines_dropped = CounterSeries(
             "gateway_log_lines_dropped",
             "Log lines lost because their sink was stuck or broken.",
             registry=registry,
@@ -170,11 +142,16 @@ class Metrics:
 
     def decided(self, team: str, deny: Deny) -> None:
         """A rule decided something; its mode says whether it was enforced."""
-        self._notes(team, deny.rule, deny.code.value, deny.mode.value).inc()
+        self._notes.add((team, deny.rule, deny.code.value, deny.mode.value))
 
     def attempted(self, attempt: Attempt) -> None:
         """A try at an upstream is over."""
-        self._attempts(attempt.upstream, _status_label(attempt.status)).inc()
+        self._attempts.add(
+            (
+                attempt.upstream,
+                _status_label(attempt.status),
+            )
+        )
 
     def metered(self, team: str, model: str, usage: Usage, cost: int | None) -> None:
         """An attempt was settled."""
@@ -185,28 +162,28 @@ class Metrics:
             ("reasoning", usage.reasoning_tokens),
         ):
             if amount:
-                self._tokens(team, model, kind).inc(amount)
+                self._tokens.add((team, model, kind), amount)
         for unit, amount in (
             ("images", usage.images),
             ("characters", usage.characters),
             ("audio_milliseconds", usage.audio_milliseconds),
         ):
             if amount:
-                self._units(team, model, unit).inc(amount)
+                self._units.add((team, model, unit), amount)
         if usage.input_tokens:
-            self._token_usage("input", model).observe(usage.input_tokens)
+            self._token_usage.observe(("input", model), usage.input_tokens)
         if usage.output_tokens:
-            self._token_usage("output", model).observe(usage.output_tokens)
+            self._token_usage.observe(("output", model), usage.output_tokens)
         if usage.source is not UsageSource.PROVIDER:
-            self._estimated(model, usage.source.value).inc()
+            self._estimated.add((model, usage.source.value))
         if cost is None:
-            self._unpriced(model).inc()
+            self._unpriced.add((model,))
         elif cost:
-            self._cost(team, model).inc(cost)
+            self._cost.add((team, model), cost)
 
     def sent_after(self, seconds: float) -> None:
         """Our own share of the time: from arrival to the first attempt."""
-        self._overhead.observe(seconds)
+        self._overhead.observe((), seconds)
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over."""
@@ -215,9 +192,9 @@ class Metrics:
         outcome = exchange.outcome.value if exchange.outcome else "unknown"
         error = exchange.error
         owner = error.kind.owner.value if error else "none"
-        self._exchanges(team, endpoint, outcome, owner).inc()
+        self._exchanges.add((team, endpoint, outcome, owner))
         if error is not None:
-            self._errors(error.code.value, owner).inc()
+            self._errors.add((error.code.value, owner))
         if exchange.model is not None and exchange.finished is not None and exchange.attempts:
             self._timed(exchange, endpoint, exchange.model.name, exchange.finished)
 
@@ -237,15 +214,15 @@ class Metrics:
 
     def reservation_leaked(self) -> None:
         """A reservation was left without being settled: a bug of ours."""
-        self._leaks.inc()
+        self._leaks.add()
 
     def malformed(self) -> None:
         """Something arrived that is not HTTP."""
-        self._malformed.inc()
+        self._malformed.add()
 
     def log_lines_dropped(self, count: int) -> None:
         """Lines of the log are lost."""
-        self._log_lines_dropped.inc(count)
+        self._log_lines_dropped.add((), count)
 
     def render(self) -> bytes:
         """Everything, as OpenMetrics text."""
@@ -253,19 +230,14 @@ class Metrics:
         return text
 
     def _timed(self, exchange: Exchange, endpoint: str, model: str, finished: float) -> None:
-        self._duration(endpoint, model).observe(finished - exchange.started)
+        self._duration.observe((endpoint, model), finished - exchange.started)
         answered = exchange.answered
         if answered is None or exchange.call is None or not exchange.call.stream:
             return
-        self._first_token(model).observe(answered - exchange.started)
+        self._first_token.observe((model,), answered - exchange.started)
         tokens = exchange.usage.output_tokens if exchange.usage else 0
         if tokens > 1:
-            self._per_token(model).observe((finished - answered) / (tokens - 1))
-
-
-def _children(metric: _Metric) -> Callable[..., _Metric]:
-    """The metric's children by label values, each looked up in the library once."""
-    return lru_cache(maxsize=_CACHED_CHILDREN)(metric.labels)
+            self._per_token.observe((model,), (finished - answered) / (tokens - 1))
 
 
 def _endpoint_label(endpoint: Endpoint | None) -> str:

@@ -5,13 +5,15 @@ parser finds them, with no stream objects and no timers in between. It costs a t
 client costs for each request, and half for each streamed chunk (docs/performance.md).
 
 Its law: a connection carries one exchange at a time, and goes back to the pool only when the answer was
-read to its end, said so, and nothing came after it. Whatever else happens, it is closed.
+read to its end, said so, and nothing came after it. Whatever else happens, it is closed. What comes when
+nothing was asked is nobody's answer, and least of all the next one's.
 """
 
 import asyncio
+import select
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final, cast
+from typing import Final, Self, cast
 
 import httptools
 
@@ -21,7 +23,7 @@ from gateway.wire.headers import media_type
 MOST_HELD: Final = 256 * 1024
 """Bytes of an answer that may wait to be passed on; beyond, the upstream is held back."""
 LARGEST_HEAD: Final = 64 * 1024
-"""Bytes of names and values in an answer's head."""
+"""Bytes of names and values in an answer's head and trailers, and of anything else that is no body."""
 _REFILL: Final = MOST_HELD // 4
 
 
@@ -39,11 +41,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._portions: deque[bytes] = deque()
         self._held = 0
         self._head_size = 0
+        self._untold = 0
+        """Bytes since the parser last told something: it keeps the start of a header field."""
         self._headers: dict[str, str] = {}
         self._status = 0
-        self._complete = False
+        self._complete = True
+        """Whether all is said. At the beginning, too: nothing was asked."""
         self._framed = False
-        self._reusable = False
+        self._reusable = True
         self._failure: UpstreamFailed | None = None
         self.idle_since = 0.0
         """The loop's time at which it went back to the pool."""
@@ -51,14 +56,16 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether another request can be sent on it."""
-        return self._reusable and self._transport is not None and not self._transport.is_closing()
+        transport = self._transport
+        return self._reusable and transport is not None and not (transport.is_closing() or _speaks(transport))
 
     # what is asked of it
 
     async def send(self, head: bytes, body: bytes | AsyncIterator[bytes]) -> tuple[int, Mapping[str, str]]:
         """Send a request; gives the status and the headers (lower-case names) of its answer.
 
-        Raises UpstreamFailed (`upstream_error`) when the connection breaks first.
+        Raises UpstreamFailed: `upstream_unreachable` when the connection is no longer good and nothing was
+        sent, `upstream_error` when it breaks before an answer.
         """
         transport = self._begin()
         if isinstance(body, bytes):
@@ -97,11 +104,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     def finished(self) -> bool:
         """Whether the answer was read to its end, so that the connection can serve another."""
-        return self._complete and not self._portions and self.usable
+        transport = self._transport
+        if not (self._complete and self._reusable and transport is not None) or self._portions:
+            return False
+        return not (transport.is_closing() or transport.get_write_buffer_size())
 
     def close(self) -> None:
         """End it, whatever it was doing."""
         self._reusable = False
+        if not self._complete:
+            self._fail("The gateway closed the connection.", None)
         if self._transport is not None:
             self._transport.abort()
 
@@ -109,14 +121,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._reusable = True
 
     def data_received(self, data: bytes) -> None:
         if self._head is None and self._complete:
             self.close()  # nobody asked for this
             return
+        self._untold += len(data)
         try:
             self._parser.feed_data(data)
+            if self._untold > LARGEST_HEAD:
+                raise httptools.HttpParserError("nothing but a head, or what surrounds a body")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail("The upstream's answer is not HTTP/1.1.", error)
             self.close()
@@ -125,7 +139,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._reusable = False
         self._transport = None
-        if self._status and not self._framed and error is None:
+        if self._status and not self._framed and error is None and self._failure is None:
             self._complete = True  # an answer whose end is the connection's end
         if not self._complete:
             self._fail("The upstream broke off its answer." if self._status else _NO_ANSWER, error)
@@ -148,10 +162,16 @@ class UpstreamConnection(asyncio.Protocol):
             raise ValueError("something follows the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._untold = 0
         self._head_size += len(name) + len(value)
         if self._head_size > LARGEST_HEAD:
             raise ValueError("the head is too large")
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if self._status:
+            return  # a trailer: the head was judged without it
+        field, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        if field == "transfer-encoding" and text.lower() != "chunked":
+            raise ValueError("a coding that was not asked for, and would be passed on untold")
+        self._headers[field] = text
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -162,6 +182,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._framed = "content-length" in self._headers or "transfer-encoding" in self._headers
 
     def on_body(self, data: bytes) -> None:
+        self._untold = 0
         self._portions.append(data)
         self._held += len(data)
         if self._held > MOST_HELD and self._transport is not None:
@@ -176,20 +197,21 @@ class UpstreamConnection(asyncio.Protocol):
     # how it does that
 
     def _begin(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise UpstreamFailed(ErrorCode.UPSTREAM_ERROR, _NO_ANSWER)
+        transport = self._transport
+        if transport is None or not self._reusable or transport.is_closing():
+            raise UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "The upstream closed the connection.")
         self._head = asyncio.get_running_loop().create_future()
         self._parser = httptools.HttpResponseParser(self)
         self._headers = {}
-        self._head_size = self._status = self._held = 0
+        self._head_size = self._untold = self._status = self._held = 0
         self._complete = self._framed = False
-        return self._transport
+        return transport
 
     async def _until_writable(self) -> None:
         if self._writable is not None:
             await self._writable
-        if self._transport is None and not self._status:
-            raise self._failure or UpstreamFailed(ErrorCode.UPSTREAM_ERROR, _NO_ANSWER)
+        if self._failure is not None and not self._status:
+            raise self._failure
 
     async def _wait_for_head(self) -> None:
         if not self._status and self._failure is None and self._head is not None:
@@ -220,6 +242,13 @@ class UpstreamConnection(asyncio.Protocol):
 _NO_ANSWER: Final = "The upstream closed the connection without an answer."
 
 
+def _speaks(transport: asyncio.Transport) -> bool:
+    """Whether something has come that is not read yet: bytes or the end, and either makes it useless."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class PooledAnswer:
     """An answer on a connection of the pool. Implements `interfaces.Answer`."""
 
@@ -239,11 +268,6 @@ class PooledAnswer:
     @property
     def content_type(self) -> str:
         return media_type(self.headers.get("content-type", ""))
-
-    @property
-    def length(self) -> int | None:
-        value = self.headers.get("content-length", "")
-        return int(value) if value.isdecimal() else None
 
     async def read(self, limit: int) -> bytes:
         portions = []
@@ -267,3 +291,9 @@ class PooledAnswer:
         if not self._released:
             self._released = True
             self._on_release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

@@ -1,9 +1,8 @@
 """The promises of `upstream/`: who answers."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from gateway.core.attempt import Attempt
 from gateway.core.incoming import HeaderList
@@ -24,7 +23,10 @@ class Outgoing:
 
 
 class Answer(Protocol):
-    """What an upstream answers. The body is unread until somebody asks for it."""
+    """What an upstream answers. The body is unread until somebody asks for it.
+
+    Leaving its `with` block gives the connection back, or closes it when the body was not read to its end.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -34,12 +36,12 @@ class Answer(Protocol):
     def content_type(self) -> str:
         """The media type alone, in lower case."""
 
-    @property
-    def length(self) -> int | None:
-        """Bytes of the body, when the upstream says so."""
-
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamFailed when it breaks off, or is longer than `limit`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, in the upstream's own portions. Raises UpstreamFailed when it breaks off."""
@@ -48,10 +50,10 @@ class Answer(Protocol):
 class Upstreams(Protocol):
     """Sends a request to the upstream that serves a model, trying again where that is safe."""
 
-    def send(
+    async def send(
         self, model: Model, outgoing: Outgoing, admit: Callable[[Attempt], Awaitable[None]]
-    ) -> AbstractAsyncContextManager[Answer]:
-        """The first answer that may be relayed; leaving the context gives the connection back, or closes it.
+    ) -> Answer:
+        """The first answer that may be relayed, to be used with `with`.
 
         `admit` is awaited before each attempt's first byte. Raises UpstreamFailed.
         """

@@ -113,6 +113,7 @@ class Pool:
             connection = idle.pop()
             if connection.usable:
                 return connection
+            connection.close()
         return None
 
     def _take_back(self, address: Address, connection: UpstreamConnection) -> None:

@@ -5,8 +5,7 @@ Implements `interfaces.Upstreams`.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from gateway.core.attempt import Attempt
@@ -38,19 +37,9 @@ class Sender:
         self._pause = pause
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
 
-    @asynccontextmanager
-    async def send(self, model: Model, outgoing: Outgoing, admit: Admit) -> AsyncIterator[Answer]:
+    async def send(self, model: Model, outgoing: Outgoing, admit: Admit) -> Answer:
         """See `interfaces.Upstreams`."""
         target = self._targets.find(model.upstream)
-        answer = await self._first_good(target, model, outgoing, admit)
-        try:
-            yield answer
-        finally:
-            answer.release()
-
-    async def _first_good(
-        self, target: Target, model: Model, outgoing: Outgoing, admit: Admit
-    ) -> PooledAnswer:
         budget = self._budgets[target.name]
         budget.earn()
         number = 0

@@ -34,7 +34,8 @@ _BY_DEPLOYMENT: Final = frozenset(
         "/audio/translations",
     }
 )
-"""Operations whose address at Azure names the deployment; others name it in the body alone, as `model`."""
+"""Operations whose address at Azure names the deployment. Others (responses) exist at the newer address only,
+`/openai/v1`, which wants the deployment in the body, as `model`, and no dated `api-version`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,10 @@ class Target:
         Azure gets none of the client's query: it could name another `api-version`.
         """
         if self.kind is UpstreamKind.AZURE:
-            deployment = f"/deployments/{quote(model, safe='')}" if operation in _BY_DEPLOYMENT else ""
-            operation = f"/openai{deployment}{operation}"
-            query = f"api-version={quote(self.api_version, safe='')}"
+            deployed = operation in _BY_DEPLOYMENT
+            place = f"deployments/{quote(model, safe='')}" if deployed else "v1"
+            query = f"api-version={quote(self.api_version, safe='')}" if deployed else ""
+            operation = f"/openai/{place}{operation}"
         path = urlsplit(self.base_url).path + operation
         return f"{path}?{query}" if query else path
 

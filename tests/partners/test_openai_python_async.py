@@ -1,4 +1,4 @@
-"""The official Python SDK's asynchronous client through the gateway: what differs from its twin that blocks."""
+"""The official Python SDK's asynchronous client through the gateway: what is of its own."""
 
 import asyncio
 import json

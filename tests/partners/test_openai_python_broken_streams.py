@@ -1,4 +1,4 @@
-"""The official Python SDK through the gateway: a stream that breaks raises; it never looks like a short answer."""
+"""The official Python SDK through the gateway: a stream that breaks raises, and never just ends."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -27,7 +27,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "relay": GROUND | TOOLS | CONCERNS,
     "pipeline": GROUND | TOOLS | CONCERNS | {"gate", "accounting", "relay"},
     **dict.fromkeys(EDGES, GROUND | TOOLS | CONCERNS | JOURNEY),
-    "settings": GROUND | {"policies"},  # a settings file is read, and its mistakes told, as policy files are
+    "settings": GROUND | {"wire"},  # a YAML file is read, and its mistakes told, in one way
     "simulator": set(),  # a stand-in for OpenAI shares nothing with what it tests
     "app": BELOW_APP | {"settings"},
     "cli": BELOW_APP | {"settings", "app", "simulator"},

@@ -122,6 +122,14 @@ class House:
         (line,) = await eventually(look)
         return line
 
+    async def ended(self, outcome: str) -> dict[str, Any]:
+        """The last exchange's line, once there is one that ended so: for clients that never saw its id."""
+
+        async def look() -> list[dict[str, Any]]:
+            return [line for line in await self.lines() if line.get("outcome") == outcome]
+
+        return (await eventually(look))[-1]
+
     async def ledger(self, request_id: str | None = None) -> Sequence[Row[Any]]:
         """Every attempt (of an exchange), oldest first, both of its lines as one; none is unsettled."""
         database = open_database(self.settings.database_url.get_secret_value())

@@ -22,43 +22,43 @@ def refusal(full: Gate) -> Refused:
 
 async def test_the_count_is_told_at_each_change() -> None:
     entrance, told = gate()
-    with entrance.pass_through(), entrance.pass_through():
+    with entrance, entrance:
         pass
     assert told == [1, 2, 1, 0]
 
 
 async def test_an_exchange_is_counted_out_when_it_fails() -> None:
     entrance, _ = gate()
-    with pytest.raises(ZeroDivisionError), entrance.pass_through():
+    with pytest.raises(ZeroDivisionError), entrance:
         raise ZeroDivisionError
     assert entrance.inside == 0
 
 
 async def test_as_many_as_the_bound_may_be_inside() -> None:
     entrance, _ = gate(most=2)
-    with entrance.pass_through(), entrance.pass_through():
+    with entrance, entrance:
         entrance.check()
 
 
 async def test_one_more_is_told_that_the_gateway_is_full() -> None:
     entrance, _ = gate(most=2)
-    with entrance.pass_through(), entrance.pass_through(), entrance.pass_through():
+    with entrance, entrance, entrance:
         error = refusal(entrance)
     assert (error.code, error.retry_after) == (ErrorCode.OVERLOADED, 1)
 
 
 async def test_there_is_room_again_when_one_has_left() -> None:
     entrance, _ = gate(most=1)
-    with entrance.pass_through():
+    with entrance:
         pass
-    with entrance.pass_through():
+    with entrance:
         entrance.check()
 
 
 async def test_who_comes_while_it_drains_is_told_to_come_again() -> None:
     entrance, _ = gate()
     entrance.draining = True
-    with entrance.pass_through():
+    with entrance:
         error = refusal(entrance)
     assert (error.code, error.retry_after) == (ErrorCode.DRAINING, 1)
 
@@ -71,8 +71,8 @@ async def test_an_empty_gate_is_empty_at_once() -> None:
 async def test_the_wait_is_over_when_the_last_one_has_left() -> None:
     entrance, _ = gate()
     with ExitStack() as inside:
-        inside.enter_context(entrance.pass_through())
-        second = entrance.pass_through()
+        inside.enter_context(entrance)
+        second = entrance
         second.__enter__()
         waiting = asyncio.create_task(entrance.empty())
         await asyncio.sleep(0)

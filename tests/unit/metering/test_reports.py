@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database
 from gateway.metering.ledger_sql import SqlLedger
-from gateway.metering.reports import SqlUsageReports
+from gateway.metering.reports import SqlUsageReports, usage_query
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission
@@ -17,15 +17,12 @@ from tests.unit.metering.conftest import PATIENT
 
 
 async def test_a_time_range_is_read_by_the_index_on_the_time(database: Database) -> None:
+    query = usage_query(("team", "day"), 1, 2).compile(
+        database.engine, compile_kwargs={"literal_binds": True}
+    )
+
     def plan(connection: Connection) -> str:
-        rows = connection.execute(
-            text(
-                "EXPLAIN QUERY PLAN SELECT team, sum(cost)"
-                " FROM settlements JOIN admissions USING (attempt_id)"
-                " WHERE settled_at >= 1 AND settled_at < 2 GROUP BY team"
-            )
-        )
-        return " ".join(row.detail for row in rows)
+        return " ".join(row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}")))
 
     plan_of_report = await database.read(plan)
     assert "USING INDEX settlements_by_time (settled_at>? AND settled_at<?)" in plan_of_report

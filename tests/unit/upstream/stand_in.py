@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ssl import SSLContext
 
-Play = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class StandIn:
     port: int = 0
     connections: int = 0
     requests: list[Request] = field(default_factory=list)
+    came: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
+    """Told each time that a request has come."""
     left: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
     """Told each time that a client's connection is gone."""
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -43,7 +45,9 @@ class StandIn:
         try:
             while not writer.is_closing():
                 self.requests.append(await read_request(reader))
-                await (self.plays.popleft() if len(self.plays) > 1 else self.plays[0])(writer)
+                self.came.put_nowait(None)
+                play = self.plays.popleft() if len(self.plays) > 1 else self.plays[0]
+                await play(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -80,7 +84,7 @@ def whole(body: bytes, *fields: str, status: str = "200 OK", kind: str = "applic
 def raw(data: bytes) -> Play:
     """These bytes; the connection stays."""
 
-    async def play(writer: asyncio.StreamWriter) -> None:
+    async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
 
@@ -90,16 +94,16 @@ def raw(data: bytes) -> Play:
 def cut(data: bytes) -> Play:
     """These bytes, and the connection's end."""
 
-    async def play(writer: asyncio.StreamWriter) -> None:
+    async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         writer.close()
 
     return play
 
 
-async def silence(writer: asyncio.StreamWriter) -> None:
+async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """Nothing, until the client has enough of it."""
-    await writer.wait_closed()
+    await reader.read()
 
 
 def _head(status: str, *fields: str) -> bytes:

@@ -131,7 +131,7 @@ async def test_an_answer_has_its_status_its_headers_and_its_bytes(pool: Pool) ->
     async with standing_in(play) as upstream:
         answer = await ask(pool, upstream)
         assert (answer.status, answer.headers["x-request-id"]) == (404, "up_1")
-        assert (answer.content_type, answer.length) == ("application/json", 8)
+        assert answer.content_type == "application/json"
         assert await answer.read(8) == b'{"a": 1}'
         answer.release()
 
@@ -276,8 +276,7 @@ async def test_the_connection_of_a_silent_upstream_is_not_used_again(pool: Pool)
 async def test_a_request_that_is_called_off_ends_its_connection(pool: Pool) -> None:
     async with standing_in(silence) as upstream:
         asking = asyncio.create_task(ask(pool, upstream))
-        while not upstream.requests:
-            await asyncio.sleep(0)
+        await upstream.came.get()
         asking.cancel()
         await upstream.left.get()
 
@@ -285,8 +284,7 @@ async def test_a_request_that_is_called_off_ends_its_connection(pool: Pool) -> N
 async def test_an_answer_that_is_called_off_ends_its_connection(pool: Pool) -> None:
     async with standing_in(raw(chunked(b"data: 1\n\n", end=b""))) as upstream:
         reading = asyncio.create_task(read(pool, upstream))
-        while not upstream.requests:
-            await asyncio.sleep(0)
+        await upstream.came.get()
         await turn_over()
         reading.cancel()
         await upstream.left.get()
@@ -407,7 +405,7 @@ async def failure_or_read(pool: Pool, upstream: StandIn) -> None:
 async def test_what_comes_unasked_is_nobodys_answer(pool: Pool) -> None:
     go_on = asyncio.Event()
 
-    async def answers_twice(writer: asyncio.StreamWriter) -> None:
+    async def answers_twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         await go_on.wait()
         writer.write(SECOND)

@@ -50,7 +50,7 @@ class Journey:
         self.attempts.append(attempt)
 
     async def read(self, body: Callable[[], Any] = lambda: BODY) -> tuple[int, bytes]:
-        async with self.sender.send(MODEL, outgoing(body), self.admit) as answer:
+        with await self.sender.send(MODEL, outgoing(body), self.admit) as answer:
             return answer.status, await answer.read(1 << 20)
 
     async def failure(self) -> UpstreamFailed:
@@ -111,7 +111,7 @@ async def test_an_attempt_is_on_record_before_anything_is_sent(pool: Pool) -> No
         async def admit(attempt: Attempt) -> None:
             seen.append((attempt.number, attempt.sent, len(upstream.requests), upstream.connections))
 
-        async with Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
+        with await Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
             pass
         assert seen == [(1, False, 0, 0)]
 
@@ -122,7 +122,7 @@ async def test_nothing_is_sent_that_cannot_be_put_on_record(pool: Pool) -> None:
 
     async with standing_in() as upstream:
         with pytest.raises(Refused):
-            async with Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
+            with await Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
                 pass
         assert (upstream.requests, upstream.connections) == ([], 0)
 
@@ -159,7 +159,7 @@ async def test_an_upstreams_request_id_is_kept_when_it_is_fit_to_be_written_down
 async def test_leaving_early_closes_the_connection(pool: Pool) -> None:
     async with standing_in(raw(chunked(b"data: 1\n\n", end=b""))) as upstream:
         journey = Journey(pool, upstream.port)
-        async with journey.sender.send(MODEL, outgoing(), journey.admit) as answer:
+        with await journey.sender.send(MODEL, outgoing(), journey.admit) as answer:
             await anext(answer.chunks())
         await upstream.left.get()
 
@@ -168,7 +168,7 @@ async def test_leaving_by_an_error_closes_the_connection(pool: Pool) -> None:
     async with standing_in(raw(chunked(b"data: 1\n\n", end=b""))) as upstream:
         journey = Journey(pool, upstream.port)
         with pytest.raises(ZeroDivisionError):
-            async with journey.sender.send(MODEL, outgoing(), journey.admit):
+            with await journey.sender.send(MODEL, outgoing(), journey.admit):
                 raise ZeroDivisionError
         await upstream.left.get()
 
@@ -184,7 +184,7 @@ async def test_leaving_after_the_end_keeps_the_connection(pool: Pool) -> None:
 async def test_an_upstream_that_is_not_set_up_cannot_be_reached(pool: Pool) -> None:
     sender = Sender(pool=pool, targets=Targets({}), clock=ManualClock())
     with pytest.raises(UpstreamFailed) as failed:
-        async with sender.send(MODEL, outgoing(), Journey(pool, 1).admit):
+        with await sender.send(MODEL, outgoing(), Journey(pool, 1).admit):
             pass
     assert failed.value.code is ErrorCode.UPSTREAM_UNREACHABLE
 
@@ -354,6 +354,6 @@ async def test_a_retry_that_is_not_put_on_record_is_not_sent(pool: Pool) -> None
 
     async with standing_in(whole(b"{}", status=BUSY)) as upstream:
         with pytest.raises(Refused):
-            async with Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
+            with await Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
                 pass
         assert len(upstream.requests) == 1

@@ -32,15 +32,15 @@ def test_each_kind_spells_a_path_in_its_own_way(target: Target, path: str) -> No
 @pytest.mark.parametrize(
     ("operation", "path"),
     [
-        ("/embeddings", "/openai/deployments/gpt/embeddings"),
-        ("/images/edits", "/openai/deployments/gpt/images/edits"),
-        ("/audio/transcriptions", "/openai/deployments/gpt/audio/transcriptions"),
-        ("/responses", "/openai/responses"),
-        ("/moderations", "/openai/moderations"),
+        ("/embeddings", "/openai/deployments/gpt/embeddings?api-version=2024-10-21"),
+        ("/images/edits", "/openai/deployments/gpt/images/edits?api-version=2024-10-21"),
+        ("/audio/transcriptions", "/openai/deployments/gpt/audio/transcriptions?api-version=2024-10-21"),
+        ("/responses", "/openai/v1/responses"),
+        ("/moderations", "/openai/v1/moderations"),
     ],
 )
-def test_azure_has_the_deployment_in_some_paths_only(operation: str, path: str) -> None:
-    assert AZURE.path(operation, "", "gpt") == f"{path}?api-version=2024-10-21"
+def test_azure_has_deployment_and_version_in_some_paths_only(operation: str, path: str) -> None:
+    assert AZURE.path(operation, "", "gpt") == path
 
 
 def test_a_deployment_cannot_leave_its_place_in_the_path() -> None:
@@ -52,9 +52,12 @@ def test_the_clients_query_is_passed_on() -> None:
     assert OPENAI.path("/responses", "beta=true", "gpt") == "/v1/responses?beta=true"
 
 
-def test_a_client_cannot_choose_azures_version() -> None:
-    path = AZURE.path("/embeddings", "api-version=evil&x=1", "gpt")
-    assert path.endswith("/embeddings?api-version=2024-10-21")
+@pytest.mark.parametrize(
+    ("operation", "query"), [("/embeddings", "?api-version=2024-10-21"), ("/responses", "")]
+)
+def test_a_client_cannot_choose_azures_version(operation: str, query: str) -> None:
+    path = AZURE.path(operation, "api-version=evil&x=1", "gpt")
+    assert path.endswith(f"{operation}{query}")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.policies.document import DEEPEST, read_document
+from gateway.wire.document import DEEPEST, read_document
 
 
 @pytest.mark.parametrize(
