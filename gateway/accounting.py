@@ -85,7 +85,7 @@ class Accounting:
     def _settle_attempt(self, exchange: Exchange, attempt: Attempt, usage: Usage, cause: Cause) -> int | None:
         cost = self._recorder.settle(exchange, attempt, usage, cause)
         self._metrics.attempted(attempt)
-        if exchange.policy is not None and exchange.model is not None:
+        if attempt.sent and exchange.policy is not None and exchange.model is not None:
             self._metrics.metered(exchange.policy.team, exchange.model.name, usage, cost)
         return cost
 

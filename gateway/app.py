@@ -107,11 +107,11 @@ async def assembled(
     policies = load_policy_files(settings)
     async with AsyncExitStack() as stack:
         # what everything stands on: log, metrics, database, background
-        sink = LogSink(log_stream or sys.stdout.buffer)
+        metrics = Metrics()
+        sink = LogSink(log_stream or sys.stdout.buffer, on_dropped=metrics.log_lines_dropped)
         sink.start()
         stack.callback(sink.close)
         log = make_logger(sink, settings.log_level)
-        metrics = Metrics()
         alarms = Alarms(metrics=metrics, log=log, clock=clock)
         database = await stack.enter_async_context(_opened_database(settings))
         ledger = SqlLedger(database=database, clock=clock, on_trouble=alarms.ledger)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway.core.errors import StoreUnavailable
 from gateway.metering.interfaces import UsageReports
+from gateway.metering.records import as_record
 from gateway.telemetry.metrics import CONTENT_TYPE, Metrics
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -104,7 +105,7 @@ class Operators:
             rows = await self._reports.usage(by, int(since.timestamp() * 1000), None)
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
-        return _answer({"by": by, "rows": rows})
+        return _answer({"by": by, "rows": [as_record(by, row) for row in rows]})
 
 
 def _days(text: str) -> int:

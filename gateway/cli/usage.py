@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -16,6 +16,7 @@ from gateway.app import usage_reports
 from gateway.cli.console import fail, out, say, settings_or_exit
 from gateway.core.errors import StoreUnavailable
 from gateway.metering.interfaces import UsageRow
+from gateway.metering.records import MEASURES, as_record
 
 
 class Format(StrEnum):
@@ -80,40 +81,19 @@ def _remarks(row: UsageRow) -> str:
 
 
 def _as_csv(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
-    writer = csv.DictWriter(sys.stdout, fieldnames=[*groups, *_MEASURES], lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, fieldnames=[*groups, *MEASURES], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_record(groups, row) for row in rows)
+    writer.writerows(as_record(groups, row) for row in rows)
 
 
 def _as_json(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
-    records = [_record(groups, row) for row in rows]
+    records = [as_record(groups, row) for row in rows]
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(records), indent=2).decode() + "\n")
 
 
 def _as_jsonl(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
     for row in rows:
-        sys.stdout.write(msgspec.json.encode(_record(groups, row)).decode() + "\n")
-
-
-_MEASURES = (
-    "attempts",
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "images",
-    "audio_milliseconds",
-    "characters",
-    "cost_microdollars",
-    "unpriced",
-    "estimated",
-)
-
-
-def _record(groups: Sequence[str], row: UsageRow) -> dict[str, Any]:
-    """A row with every column named."""
-    values = [row.cost if name == "cost_microdollars" else getattr(row, name) for name in _MEASURES]
-    return dict(zip((*groups, *_MEASURES), (*row.group, *values), strict=True))
+        sys.stdout.write(msgspec.json.encode(as_record(groups, row)).decode() + "\n")
 
 
 _PRINTERS = {

@@ -30,7 +30,7 @@ class Boundary:
         except GatewayError as error:
             await self._tell(exchange, reply, error)
         except ClientLeft:
-            reply.cut()
+            reply.drop()
         except Exception as error:
             self._log.error(
                 "internal_error", request_id=exchange.id, error=type(error).__name__, exc_info=error
@@ -44,7 +44,7 @@ class Boundary:
             else:
                 await reply.send(error.kind.status, [_JSON, *error_headers(error)], error_body(error))
         except ClientLeft:
-            reply.cut()
+            reply.drop()
 
     async def _tell_in_band(self, exchange: Exchange, reply: ClientReply, error: GatewayError) -> None:
         """The status is out already: an event in the endpoint's dialect, if it has one, and a visible cut."""

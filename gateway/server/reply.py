@@ -79,6 +79,13 @@ class ClientReply:
         if transport is not None:
             transport.close()
 
+    def drop(self) -> None:
+        """End the connection of a client that takes nothing: what it has not taken is not kept for it."""
+        self._keep_alive = False
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
     def _head(self, status: int, headers: HeaderList) -> bytes:
         if self.started:
             raise RuntimeError("a request is answered once")

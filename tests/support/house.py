@@ -68,6 +68,8 @@ class House:
     simulator: Simulator
     gateway: Gateway
     settings: Settings
+    environment: Mapping[str, str] = field(repr=False)
+    """What the settings were made of, for commands beside the gateway."""
     http: aiohttp.ClientSession
     log: io.BytesIO = field(repr=False)
 
@@ -175,20 +177,19 @@ async def house(
     upstream = simulator or Simulator(api_keys=frozenset({UPSTREAM_KEY}), pace=Pace.instant())
     log = io.BytesIO()
     async with running(upstream, host="localhost") as base_url:
-        settings = load_settings(
-            {
-                "GATEWAY_LISTEN": "127.0.0.1:0",
-                "GATEWAY_ADMIN_LISTEN": "127.0.0.1:0",
-                "GATEWAY_POLICIES_DIR": str(policies),
-                "GATEWAY_DATABASE_URL": f"sqlite:///{folder}/gateway.db",
-                "GATEWAY_UPSTREAM__BASE_URL": base_url,
-                "GATEWAY_UPSTREAM__API_KEY": UPSTREAM_KEY,
-                "GATEWAY_KEY_PEPPER": PEPPER,
-                "GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN,
-                "GATEWAY_BOUNDS__DRAIN_SECONDS": "1",
-                **(environment or {}),
-            }
-        )
+        variables = {
+            "GATEWAY_LISTEN": "127.0.0.1:0",
+            "GATEWAY_ADMIN_LISTEN": "127.0.0.1:0",
+            "GATEWAY_POLICIES_DIR": str(policies),
+            "GATEWAY_DATABASE_URL": f"sqlite:///{folder}/gateway.db",
+            "GATEWAY_UPSTREAM__BASE_URL": base_url,
+            "GATEWAY_UPSTREAM__API_KEY": UPSTREAM_KEY,
+            "GATEWAY_KEY_PEPPER": PEPPER,
+            "GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN,
+            "GATEWAY_BOUNDS__DRAIN_SECONDS": "1",
+            **(environment or {}),
+        }
+        settings = load_settings(variables)
         async with key_desk(settings) as desk:
             key = await desk.create(team, "tests", None)
         async with (
@@ -202,6 +203,7 @@ async def house(
                 simulator=upstream,
                 gateway=gateway,
                 settings=settings,
+                environment=variables,
                 http=http,
                 log=log,
             )

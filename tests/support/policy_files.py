@@ -12,7 +12,7 @@ models: ["*"]
 
 
 def write_policies(folder: Path, organization: str = EVERYTHING, **teams: str) -> Path:
-    """A policy directory in the folder. Teams are written without their `team:` line; `search` is always one."""
+    """A policy directory in the folder. Teams are written without their `team:` line; there is `search`."""
     directory = folder / "policies"
     (directory / "teams").mkdir(parents=True, exist_ok=True)
     (directory / "models.yaml").write_bytes((SHIPPED / "models.yaml").read_bytes())

@@ -15,4 +15,9 @@ const response = await client.responses.parse({
   input: "A recipe, please",
   text: { format: { type: "json_schema", name: "recipe", strict: true, schema } },
 });
-console.log(JSON.stringify({ chat: JSON.parse(choices[0].message.content), response: response.output_parsed ?? JSON.parse(response.output_text) }));
+console.log(
+  JSON.stringify({
+    chat: JSON.parse(choices[0].message.content),
+    response: JSON.parse(response.output_text),
+  }),
+);

@@ -193,7 +193,8 @@ async def test_the_token_opens_it(client: Client, scheme: str) -> None:
 async def test_usage_is_told_by_team_for_thirty_days(client: Client, house: House) -> None:
     answer = await client.get("/admin/usage", headers=ENTRY)
     told = await answer.json()
-    assert (told["by"], told["rows"][0]["group"], told["rows"][0]["cost"]) == (["team"], ["search"], 1234)
+    row = told["rows"][0]
+    assert (told["by"], row["team"], row["cost_microdollars"]) == (["team"], "search", 1234)
     ((by, since, until),) = house.reports.asked
     assert (by, until) == (("team",), None)
     assert since is not None

@@ -157,15 +157,18 @@ async def test_settlements_outlast_the_trouble(ledger: SqlLedger, database: Data
     assert told.news == ["trouble", "over"]
 
 
-async def test_trouble_ends_by_itself_without_a_request(
-    ledger: SqlLedger, database: Database, told: Told
+async def test_trouble_ends_by_itself_though_nothing_waits_to_be_written(
+    database: Database, clock: ManualClock, told: Told
 ) -> None:
-    await database.write(lambda connection: connection.execute(text("ALTER TABLE workers RENAME TO away")))
+    ledger = SqlLedger(database=database, clock=clock, on_trouble=told, patience=PATIENT, lease=3600)
+    await ledger.admit(an_admission("att_1"))
+    await database.write(lambda connection: connection.execute(text("ALTER TABLE admissions RENAME TO away")))
     with pytest.raises(StoreUnavailable):
-        await ledger.admit(an_admission("att_1"))
-    await database.write(lambda connection: connection.execute(text("ALTER TABLE away RENAME TO workers")))
+        await ledger.admit(an_admission("att_2"))
+    await database.write(lambda connection: connection.execute(text("ALTER TABLE away RENAME TO admissions")))
     await told.until("over")
-    await ledger.admit(an_admission("att_2"))
+    await ledger.admit(an_admission("att_3"))
+    await ledger.close()
 
 
 async def test_who_was_refused_for_lack_of_time_is_settled_when_it_was_written_after_all(

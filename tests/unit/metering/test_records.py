@@ -1,0 +1,37 @@
+"""How rows of usage are put into words for machines."""
+
+from gateway.metering.interfaces import UsageRow
+from gateway.metering.records import MEASURES, as_record
+
+ROW = UsageRow(
+    group=("search", "gpt-4o"),
+    attempts=2,
+    input_tokens=30,
+    cached_tokens=10,
+    output_tokens=5,
+    reasoning_tokens=1,
+    images=0,
+    audio_milliseconds=0,
+    characters=0,
+    cost=1234,
+    unpriced=1,
+    estimated=0,
+)
+
+
+def test_a_record_has_its_groups_before_its_measures() -> None:
+    assert list(as_record(("team", "model"), ROW)) == ["team", "model", *MEASURES]
+
+
+def test_money_says_its_unit() -> None:
+    assert as_record(("team", "model"), ROW)["cost_microdollars"] == 1234
+
+
+def test_a_row_keeps_every_number() -> None:
+    record = as_record(("team", "model"), ROW)
+    assert (record["model"], record["attempts"], record["input_tokens"], record["unpriced"]) == (
+        "gpt-4o",
+        2,
+        30,
+        1,
+    )
