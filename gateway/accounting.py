@@ -46,10 +46,10 @@ class Accounting:
         """
 
         async def admit(attempt: Attempt) -> None:
+            await self._recorder.admit(exchange, attempt, expected)
             if exchange.attempts:
                 self._settle_attempt(exchange, exchange.attempts[-1], _NOTHING, Cause.UPSTREAM_FAILED)
-            await self._recorder.admit(exchange, attempt, expected)
-            if not exchange.attempts:
+            else:
                 self._metrics.sent_after(self._clock.monotonic() - exchange.started)
             exchange.attempts.append(attempt)
 
@@ -99,11 +99,12 @@ class Accounting:
         if not attempt.sent:
             return _NOTHING
         whole = cause is Cause.SERVED and observed is not None and observed.finished
+        unread = whole and not exchange.generated  # compressed, say: it is taken for a typical one
         return _estimate(
             call,
             UsageSource.ESTIMATED if whole else UsageSource.PARTIAL,
             input_tokens=self._tokenizer.total(call.texts, model.encoding),
-            output_tokens=exchange.generated,
+            output_tokens=output_tokens(call) if unread else exchange.generated,
         )
 
 

@@ -11,8 +11,6 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from sqlalchemy import PoolProxiedConnection
-
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database, translated
 
@@ -28,7 +26,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
         self._begin = "BEGIN IMMEDIATE" if database.engine.dialect.name == "sqlite" else "BEGIN"
-        self._connection: PoolProxiedConnection | None = None
+        self._connection: Any = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         Thread(target=self._work, name="writer", daemon=True).start()
 
@@ -72,13 +70,13 @@ class Writer:
         cursor.execute("COMMIT")
         cursor.close()
 
-    def _connect(self) -> PoolProxiedConnection:
+    def _connect(self) -> Any:
         """A connection of our own, which begins and commits only where we say so."""
         with translated():
-            connection = self._engine.raw_connection()
-        if connection.dbapi_connection is not None:
-            self._engine.dialect.set_isolation_level(connection.dbapi_connection, "AUTOCOMMIT")
-        connection.detach()
+            pooled = self._engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        pooled.detach()
+        self._engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
         return connection
 
     def _drop(self) -> None:

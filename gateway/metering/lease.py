@@ -15,26 +15,41 @@ class Lease:
         self.worker = new_id("wrk", clock)
         self.seconds = seconds
         self._clock = clock
-        self._until = float("-inf")
-        self._next = float("-inf")
+        self._until: float | None = None
+        self._next = 0.0
+        self._since = 0.0
 
     @property
     def pause(self) -> float:
         """Seconds between renewals while nothing else is written: two of them may fail."""
         return self.seconds / 3
 
+    @property
+    def steady(self) -> bool:
+        """Whether this process may judge others by their leases.
+
+        Not when its own has ended, or had ended less than a lease ago: what kept it from renewing (the
+        database was away, the machine slept) may have kept others, and they get the time to renew theirs.
+        """
+        if self._until is None:
+            return True
+        return self._since + self.seconds <= self._clock.now() <= self._until
+
     def renewal(self) -> int | None:
         """Until when to renew it with the next write, in milliseconds since 1970; None while it is fresh."""
         until = self._clock.now() + self.seconds
-        if until - self._until < self.seconds / 4:
+        if self._until is not None and until - self._until < self.seconds / 4:
             return None
         self._next = until
         return int(until * 1000)
 
-    def doubt(self) -> None:
-        """Writing failed: renew it with the next write, however fresh it is."""
-        self._until = self._next = float("-inf")
-
     def renewed(self) -> None:
         """What `renewal` said last is on record."""
+        began = self._next - self.seconds
+        if self._until is not None and self._until < began:
+            self._since = began
         self._until = self._next
+
+    def doubt(self) -> None:
+        """Writing failed: it counts as ended until it is renewed with the next write."""
+        self._until = 0.0

@@ -70,7 +70,6 @@ class SqlLedger:
         self._delete_worker = deletion(database.engine, WORKERS)
         self._open: set[str] = set()
         self._ticker: asyncio.TimerHandle | None = None
-        self._well_since = float("-inf")
 
     @property
     def open(self) -> int:
@@ -97,10 +96,9 @@ class SqlLedger:
         self._lines.keep(settlement)
 
     async def recover(self) -> int:
-        now = self._clock.now()
-        if self._lines.trouble is not None or now < self._well_since + self._lease.seconds:
-            return 0  # others may have failed to renew their leases, too: they get the time to do so
-        return await settle_abandoned(self._database, now=int(now * 1000))
+        if not self._lease.steady:
+            return 0
+        return await settle_abandoned(self._database, now=int(self._clock.now() * 1000))
 
     async def close(self) -> None:
         if self._lines.closed:
@@ -162,9 +160,7 @@ class SqlLedger:
             await self._writer.write([(self._delete_worker, [(self._lease.worker,)])])
 
     def _note_trouble(self, trouble: StoreUnavailable | None) -> None:
-        if trouble is None:
-            self._well_since = self._clock.now()
-        else:
+        if trouble is not None:
             self._lease.doubt()
         self._tell(trouble)
 

@@ -21,20 +21,26 @@ from gateway.policies.problems import BrokenPolicies, Problem
 
 COMPARE_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 5.0
+_SECOND: Final = 1000
+"""In milliseconds."""
 
 Changes = Callable[[Path], AsyncIterator[object]]
 
 
 async def watch(directory: Path) -> AsyncIterator[object]:
-    """Yields at every change in the directory. Ends after a minute without one: the watch is made anew."""
-    timeout = int(COMPARE_SECONDS * 1000)
+    """Yields at every change in the directory, and when it is quiet for the first second, since something may
+    have changed before the watch stood. Ends after a quiet minute: the watch is made anew.
+    """
+    quiet = 0
     try:
         async for changes in awatch(
-            directory, watch_filter=None, rust_timeout=timeout, yield_on_timeout=True
+            directory, watch_filter=None, rust_timeout=_SECOND, yield_on_timeout=True
         ):
-            if not changes:
+            quiet = 0 if changes else quiet + 1
+            if quiet >= COMPARE_SECONDS:
                 return
-            yield changes
+            if quiet < 2:
+                yield changes
     except OSError:  # the directory is gone, or the system has no watches left
         await asyncio.sleep(RETRY_SECONDS)
 

@@ -3,6 +3,7 @@ then passes bytes that it cannot read; only requests to upstreams without TLS ar
 """
 
 import asyncio
+import re
 import ssl
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from gateway.upstream.connection import UpstreamConnection
 
 _LARGEST_ANSWER: Final = 16 * 1024
+_AGREED: Final = re.compile(rb"HTTP/1\.[01] 2\d\d[ \r]")
 
 
 async def connect_through(proxy: str, host: str, port: int, tls: ssl.SSLContext | None) -> UpstreamConnection:
@@ -19,12 +21,11 @@ async def connect_through(proxy: str, host: str, port: int, tls: ssl.SSLContext 
     """
     loop = asyncio.get_running_loop()
     host_of_proxy, port_of_proxy = _place(proxy)
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if tls is None:
         _, connection = await loop.create_connection(UpstreamConnection, host_of_proxy, port_of_proxy)
         return connection
-    transport, asking = await loop.create_connection(
-        lambda: _Asking(f"{host}:{port}"), host_of_proxy, port_of_proxy
-    )
+    transport, asking = await loop.create_connection(lambda: _Asking(authority), host_of_proxy, port_of_proxy)
     try:
         await asking.agreed
         connection = UpstreamConnection()
@@ -58,7 +59,7 @@ class _Asking(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._answer += data
         if b"\r\n\r\n" in self._answer:
-            self._end(self._answer.split(b"\r\n", 1)[0].split(b" ")[1:2] == [b"200"])
+            self._end(agreed=_AGREED.match(self._answer) is not None)
         elif len(self._answer) > _LARGEST_ANSWER:
             self._end(agreed=False)
 

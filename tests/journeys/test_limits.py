@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clock import ManualClock
 from tests.support.eventually import eventually
-from tests.support.house import Answer, House, hasten, house
+from tests.support.house import Answer, House, house
 from tests.support.policy_files import EVERYTHING, write_policies
 from tests.support.redis_server import RedisServer, running_redis
 
@@ -45,8 +45,8 @@ async def test_every_answer_says_what_is_left(tmp_path: Path) -> None:
             "remaining-requests": "59",
             "reset-requests": "1s",
             "limit-tokens": "6000",
-            "remaining-tokens": "5980",
-            "reset-tokens": "200ms",
+            "remaining-tokens": "5975",
+            "reset-tokens": "250ms",
         }
         streamed = await house_.chat(max_tokens=10, stream=True)
         assert told(streamed)["remaining-requests"] == "58"
@@ -163,11 +163,18 @@ async def test_a_limit_that_only_watches_lets_everybody_pass(tmp_path: Path) -> 
 # in Redis
 
 
-async def test_limits_in_redis_hold_for_every_replica(tmp_path: Path) -> None:
+async def test_limits_in_redis_hold_for_all_replicas_together(tmp_path: Path) -> None:
     rules = "a: {per: team, requests: 3, every: hour}"
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
     with running_redis() as redis:
-        async with limited(tmp_path, rules, redis) as one, limited(tmp_path, rules, redis) as other:
-            ...
+        async with (
+            limited(tmp_path / "one", rules, redis) as one,
+            limited(tmp_path / "other", rules, redis) as other,
+        ):
+            answers = [await replica.chat() for replica in (one, other, one, other)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429]
+    assert [told(answer)["remaining-requests"] for answer in answers] == ["2", "1", "0", "0"]
 
 
 async def test_without_redis_the_house_goes_on_and_says_so(tmp_path: Path) -> None:

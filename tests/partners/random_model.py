@@ -1,6 +1,6 @@
-"""A language model of random weights, half a megabyte small: it babbles, always the same, in every kind of byte.
+"""A language model of random weights, half a megabyte small: it babbles all kinds of bytes, always the same.
 
-Its tokens are the 256 bytes, the printable signs of ASCII and some words, so that any text can be said and read.
+Its tokens are the 256 bytes, the signs of ASCII and a few words, so that any text can be said and read.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""llama.cpp's own server behind the gateway: an upstream that we did not write, asked directly and through us."""
+"""An upstream that we did not write, llama.cpp's own server: asked directly, and through the gateway."""
 
 import re
 from collections.abc import Iterator
@@ -147,11 +147,11 @@ def test_an_error_is_byte_for_byte_the_servers_own(both: Both, path: str, body: 
 def test_the_sdk_streams_what_it_gets_whole(client: OpenAI) -> None:
     options: Any = {"temperature": 0, "seed": 1, "max_tokens": 40, "extra_body": {"cache_prompt": False}}
     whole = client.chat.completions.create(model=MODEL, messages=HELLO, **options)
-    with client.chat.completions.stream(model=MODEL, messages=HELLO, **options) as stream:
-        final = stream.get_final_completion()
+    chunks = list(client.chat.completions.create(model=MODEL, messages=HELLO, stream=True, **options))
 
-    assert final.choices[0].message.content == whole.choices[0].message.content
-    assert final.choices[0].finish_reason == whole.choices[0].finish_reason
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert said == whole.choices[0].message.content != ""
+    assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason
 
 
 def test_the_sdk_parses_what_the_servers_grammar_enforces(client: OpenAI) -> None:
@@ -163,11 +163,13 @@ def test_the_sdk_parses_what_the_servers_grammar_enforces(client: OpenAI) -> Non
 
 
 def test_the_sdk_reads_the_servers_responses(client: OpenAI) -> None:
-    with client.responses.stream(model=MODEL, input="Hello", max_output_tokens=20) as stream:
-        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
-        final = stream.get_final_response()
+    # The SDK's helper wants indexes that llama.cpp does not send.
+    events = list(client.responses.create(model=MODEL, input="Hello", max_output_tokens=20, stream=True))
 
-    assert final.output_text == "".join(deltas) != ""
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    last = events[-1]
+    assert last.type == "response.completed"
+    assert last.response.output_text == "".join(deltas) != ""
 
 
 def test_embeddings_have_the_models_width(client: OpenAI) -> None:
@@ -181,7 +183,7 @@ async def test_the_ledger_says_what_the_server_said(tmp_path: Path, llama: str) 
     async with house(tmp_path, policies=POLICIES, environment=environment(llama)) as home:
         for path, body in (CHAT, COMPLETION, RESPONSE, EMBEDDING):
             answer = await home.post(path, body)
-            told.append((await answer.json())["usage"])
+            told.append(answer.json()["usage"])
         for path, body in (CHAT, COMPLETION, RESPONSE):  # by their streams, whose usage clients do not see
             await home.post(path, body | {"stream": True})
     async with usage_reports(home.settings) as reports:

@@ -88,9 +88,12 @@ class House:
     async def post(self, path: str, body: Mapping[str, Any], **options: Any) -> Answer:
         return await self.ask("POST", path, json=body, **options)
 
-    async def chat(self, content: str = "Say hello", **members: Any) -> Answer:
+    async def chat(
+        self, content: str = "Say hello", *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> Answer:
         messages = [{"role": "user", "content": content}]
-        return await self.post("/chat/completions", {"model": "gpt-4o-mini", "messages": messages, **members})
+        body = {"model": "gpt-4o-mini", "messages": messages, **members}
+        return await self.post("/chat/completions", body, headers=headers or {})
 
     async def direct(self, path: str, **options: Any) -> Answer:
         """POST to the simulator itself, as the gateway would: what it says when nobody is in between."""

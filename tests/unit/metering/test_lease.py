@@ -54,5 +54,53 @@ def test_after_a_failure_it_is_due_at_once(clock: ManualClock) -> None:
     assert lease.renewal() is not None
 
 
+def renew(lease: Lease) -> None:
+    lease.renewal()
+    lease.renewed()
+
+
+def test_a_process_that_begins_may_judge_others_at_once(clock: ManualClock) -> None:
+    lease = Lease(clock=clock, seconds=15)
+    assert lease.steady
+    renew(lease)
+    assert lease.steady
+
+
+def test_a_process_that_renews_in_time_may_go_on_to_judge_others(clock: ManualClock) -> None:
+    lease = Lease(clock=clock, seconds=15)
+    for _ in range(10):
+        renew(lease)
+        assert lease.steady
+        clock.advance(lease.pause)
+
+
+def test_a_process_whose_own_lease_has_ended_may_not_judge_others(clock: ManualClock) -> None:
+    lease = Lease(clock=clock, seconds=15)
+    renew(lease)
+    clock.advance(15.1)
+    assert not lease.steady
+
+
+def test_after_a_gap_the_others_get_the_time_of_a_lease(clock: ManualClock) -> None:
+    lease = Lease(clock=clock, seconds=15)
+    renew(lease)
+    clock.advance(3600)
+    for _ in range(3):
+        renew(lease)
+        assert not lease.steady
+        clock.advance(5)
+    renew(lease)
+    assert lease.steady
+
+
+def test_a_failure_is_a_gap(clock: ManualClock) -> None:
+    lease = Lease(clock=clock, seconds=15)
+    renew(lease)
+    lease.doubt()
+    assert not lease.steady
+    renew(lease)
+    assert not lease.steady
+
+
 def test_two_processes_are_two(clock: ManualClock) -> None:
     assert Lease(clock=clock, seconds=15).worker != Lease(clock=clock, seconds=15).worker

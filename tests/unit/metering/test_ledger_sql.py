@@ -250,6 +250,17 @@ async def test_what_a_process_leaves_open_can_be_recovered_at_once(
     assert await written(database) == {"att_1": "crash"}
 
 
+async def test_after_a_long_sleep_of_the_machine_a_process_does_not_bury_itself(
+    ledger: SqlLedger, database: Database, clock: ManualClock
+) -> None:
+    await ledger.admit(an_admission("att_1"))
+    clock.advance(3600)
+    assert await ledger.recover() == 0
+    await ledger.admit(an_admission("att_2"))
+    assert await ledger.recover() == 0
+    assert await written(database) == {"att_1": None, "att_2": None}
+
+
 async def test_after_trouble_the_others_get_time_to_renew_their_leases(
     ledger: SqlLedger, database: Database, clock: ManualClock, told: Told
 ) -> None:
