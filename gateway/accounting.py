@@ -16,12 +16,12 @@ from gateway.core.errors import ClientLeft, UpstreamFailed
 from gateway.core.exchange import Exchange
 from gateway.core.policy import Model
 from gateway.core.usage import Usage, UsageSource
-from gateway.limits.estimate import input_tokens, output_tokens
+from gateway.limits.estimate import output_tokens
 from gateway.limits.reservation import Reservation
 from gateway.metering.recorder import Recorder
 from gateway.metering.usage import estimate
 from gateway.telemetry.metrics import Metrics
-from gateway.wire.tokens import Tokenizer
+from gateway.wire.tokens import Tokenizer, roughly
 
 Admit = Callable[[Attempt], Awaitable[None]]
 
@@ -113,7 +113,7 @@ def expected_usage(call: Call) -> Usage:
     return _estimate(
         call,
         UsageSource.ESTIMATED,
-        input_tokens=input_tokens(sum(map(len, call.texts))),
+        input_tokens=roughly(call.texts),
         output_tokens=output_tokens(call),
     )
 

@@ -40,6 +40,7 @@ from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.metering.interfaces import UsageReports
 from gateway.metering.ledger_sql import SqlLedger
+from gateway.metering.presence import Presence
 from gateway.metering.recorder import Recorder
 from gateway.metering.reports import SqlUsageReports
 from gateway.pipeline import CallBounds, Pipeline
@@ -51,7 +52,7 @@ from gateway.relay import Relay, StreamBounds, StreamWatch
 from gateway.server.boundary import Boundary
 from gateway.server.connection import ClientServer
 from gateway.server.incoming import BodyBounds
-from gateway.server.listener import Listener
+from gateway.server.listener import Listener, spelled
 from gateway.server.own_headers import own_headers
 from gateway.server.proxy import Proxy
 from gateway.settings import BoundSettings, Settings, UpstreamSettings
@@ -114,7 +115,9 @@ async def assembled(
         log = make_logger(sink, settings.log_level)
         alarms = Alarms(metrics=metrics, log=log, clock=clock)
         database = await stack.enter_async_context(_opened_database(settings))
-        ledger = SqlLedger(database=database, clock=clock, on_trouble=alarms.ledger)
+        ledger = SqlLedger(
+            database=database, clock=clock, presence=_presence(settings), on_trouble=alarms.ledger
+        )
         stack.push_async_callback(ledger.close)
         background = Background(log=log, pause=pause)
         background.start()
@@ -150,7 +153,9 @@ async def assembled(
         pool = Pool(user_agent=f"openai-gateway/{__version__}")
         stack.callback(pool.close)
         recorder = Recorder(ledger=ledger, clock=clock)
-        background.every("recover_attempts", _RECOVER_SECONDS, _recovery(recorder, alarms))
+        recover = _recovery(recorder, alarms)
+        await recover()
+        background.every("recover_attempts", _RECOVER_SECONDS, recover)
         watch = StreamWatch(clock=clock, bounds=_stream_bounds(bounds))
         background.every("watch_streams", _WATCH_SECONDS, watch.tick)
 
@@ -184,6 +189,7 @@ async def assembled(
                 boundary=Boundary(log=log),
                 gate=gate,
                 bounds=BodyBounds(seconds=bounds.body_seconds),
+                write_seconds=bounds.client_write_seconds,
                 clock=clock,
                 own_headers=partial(own_headers, is_degraded=is_degraded),
             ),
@@ -257,7 +263,7 @@ async def _operators(operators: Operators, address: str) -> AsyncIterator[str]:
     await runner.setup()
     try:
         await web.TCPSite(runner, *_host_and_port(address)).start()
-        yield "{}:{}".format(*runner.addresses[0][:2])
+        yield spelled(runner.addresses[0])
     finally:
         await runner.cleanup()
 
@@ -282,7 +288,6 @@ def _stream_bounds(bounds: BoundSettings) -> StreamBounds:
     return StreamBounds(
         gap=bounds.stream_gap_seconds,
         whole=bounds.stream_seconds,
-        client_write=bounds.client_write_seconds,
         keep_alive=bounds.keep_alive_seconds,
     )
 
@@ -311,12 +316,23 @@ def _pepper(settings: Settings) -> bytes:
     """
     if settings.key_pepper is not None:
         return settings.key_pepper.get_secret_value().encode()
-    url = make_url(settings.database_url.get_secret_value())
-    if url.get_backend_name() != "sqlite" or not url.database:
+    file = _database_file(settings)
+    if file is None:
         raise ValueError(
             "GATEWAY_KEY_PEPPER is not set: a shared database needs the same pepper in every replica"
         )
-    return own_pepper(Path(url.database).parent / _PEPPER_FILE)
+    return own_pepper(file.with_name(_PEPPER_FILE))
+
+
+def _presence(settings: Settings) -> Presence | None:
+    file = _database_file(settings)
+    return None if file is None else Presence(file)
+
+
+def _database_file(settings: Settings) -> Path | None:
+    """Where the embedded database lies; None for a server."""
+    url = make_url(settings.database_url.get_secret_value())
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -7,7 +7,7 @@ chunk costs no timer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -32,8 +32,6 @@ class StreamBounds:
     """Without a byte from the upstream, once it has begun to answer."""
     whole: float = 1800.0
     """From the first byte to the last."""
-    client_write: float = 30.0
-    """Without the client taking a byte."""
     keep_alive: float = 15.0
     """Of silence after which an event stream gets a comment, so that balancers do not cut it."""
 
@@ -53,7 +51,8 @@ class _Watched:
     spoke: float
     """When the client was last sent something."""
     writing: bool = False
-    verdict: GatewayError | ClientLeft | None = None
+    """Whether it is the client that is waited for."""
+    verdict: GatewayError | None = None
 
     def __enter__(self) -> Self:
         self.others.add(self)
@@ -67,7 +66,7 @@ class _Watched:
 
 
 class StreamWatch:
-    """Ends answers that stall, on either side, and keeps silent event streams alive."""
+    """Ends answers whose upstream stalls, and keeps silent event streams alive."""
 
     def __init__(self, *, clock: Clock, bounds: StreamBounds) -> None:
         self._clock = clock
@@ -82,8 +81,8 @@ class StreamWatch:
     def over(self, reply: Reply, reader: AnswerReader, *, events: bool) -> _Watched:
         """Watch the current task's answer while the block lasts.
 
-        What the watch has against it is raised at the block's end: UpstreamFailed, ClientLeft, or Refused
-        when the gateway stops.
+        What the watch has against it is raised at the block's end: UpstreamFailed, or Refused when the
+        gateway stops.
         """
         task = asyncio.current_task()
         if task is None:
@@ -110,10 +109,9 @@ class StreamWatch:
                 watched, Refused(ErrorCode.DRAINING, "The gateway is restarting. Send the request again.")
             )
 
-    def _verdict(self, watched: _Watched, now: float) -> GatewayError | ClientLeft | None:
+    def _verdict(self, watched: _Watched, now: float) -> GatewayError | None:
         if watched.writing:
-            stalled = now - watched.moved > self._bounds.client_write
-            return ClientLeft("the client takes nothing") if stalled else None
+            return None  # how long that may take is the reply's to judge
         if now - watched.moved > self._bounds.gap:
             return UpstreamFailed(
                 ErrorCode.UPSTREAM_TIMEOUT, "The upstream stopped in the middle of its answer."
@@ -132,7 +130,7 @@ class StreamWatch:
         )
 
     @staticmethod
-    def _end(watched: _Watched, verdict: GatewayError | ClientLeft) -> None:
+    def _end(watched: _Watched, verdict: GatewayError) -> None:
         if watched.verdict is None:
             watched.verdict = verdict
             watched.task.cancel()
@@ -178,12 +176,13 @@ class Relay:
         translate: Translate,
     ) -> None:
         """Give the client this answer in another shape. Metered as the upstream sent it."""
-        with self.watch.over(reply, reader, events=False):
+        with self.watch.over(reply, reader, events=False) as watched:
             body = await answer.read(self.translated)
-        reader.feed(body)
-        reader.end()
-        exchange.answered = self.clock.monotonic()
-        await reply.send(answer.status, headers, translate(body) if answer.status == 200 else body)
+            reader.feed(body)
+            reader.end()
+            shown = translate(body) if answer.status == 200 else body
+            exchange.answered = self.clock.monotonic()
+            await self._while_client_takes(watched, reply.send(answer.status, headers, shown))
 
     async def _pass_json(
         self, exchange: Exchange, answer: Answer, watched: _Watched, headers: HeaderList
@@ -201,7 +200,7 @@ class Relay:
                 return
         body = watched.reader.feed(bytes(head)) + watched.reader.end()
         exchange.answered = self.clock.monotonic()
-        await watched.reply.send(answer.status, headers, body)
+        await self._while_client_takes(watched, watched.reply.send(answer.status, headers, body))
 
     async def _pass_portions(
         self,
@@ -212,7 +211,9 @@ class Relay:
         headers: HeaderList,
     ) -> None:
         monotonic, reader, write = self.clock.monotonic, watched.reader, watched.reply.write
-        await watched.reply.start(status, headers)
+        if not watched.events:  # those begin at once, so that comments can keep them alive
+            portions = await _begun(portions)
+        await self._while_client_takes(watched, watched.reply.start(status, headers))
         async for data in portions:
             watched.moved = now = monotonic()
             if exchange.answered is None:
@@ -222,11 +223,23 @@ class Relay:
                 watched.writing = True
                 await write(passed)
                 watched.writing = False
-                watched.spoke = now
+                watched.moved = watched.spoke = monotonic()
         held = reader.end()
         if held:
-            await write(held)
-        await watched.reply.end()
+            await self._while_client_takes(watched, write(held))
+        await self._while_client_takes(watched, watched.reply.end())
+
+    async def _while_client_takes(self, watched: _Watched, act: Awaitable[None]) -> None:
+        """Whoever stalls now is the client."""
+        watched.writing = True
+        await act
+        watched.writing = False
+        watched.moved = watched.spoke = self.clock.monotonic()
+
+
+async def _begun(portions: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, once the first has come: until then a broken upstream can still become a proper error."""
+    return _resumed(await anext(portions, b""), portions)
 
 
 async def _resumed(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

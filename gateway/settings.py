@@ -66,7 +66,9 @@ class UpstreamSettings(_Section):
         description="Where it is. For `openai`, up to and including `/v1`; for `azure`, the resource's root.",
     )
     api_key: SecretStr | None = Field(None, description="The gateway's own key there. Empty: none is sent.")
-    api_version: str = Field("2024-10-21", description="Azure only: the `api-version` of every request.")
+    api_version: str = Field(
+        "2024-10-21", description="Azure only: the `api-version` of requests whose path names a deployment."
+    )
     proxy: str | None = Field(None, description="An HTTP proxy on the way, `http://proxy:3128`. Empty: none.")
     connect_seconds: float = Field(5.0, gt=0, le=60, description="Longest wait for a connection.")
     first_byte_seconds: float = Field(

@@ -45,11 +45,11 @@ async def greet(settings: Settings, address: str, admin_address: str) -> None:
     key = await _first_key(settings)
     if key is None:
         out.print("The first key was shown when it was made. Another one:")
-        out.print(f"  .venv/bin/python -m gateway keys create --team {_PREFERRED_TEAM} --name another\n")
+        out.print(f"  .venv/bin/gateway keys create --team {_PREFERRED_TEAM} --name another\n")
     else:
         sys.stdout.write(_PASTE.format(url=f"http://{address}/v1", key=key))
     out.print(
-        "\nUsage:   [bold].venv/bin/python -m gateway usage[/]   (or --by day, --format csv)"
+        "\nUsage:   [bold].venv/bin/gateway usage[/]   (or --by day, --format csv)"
         f"\nMetrics: http://{admin_address}/metrics"
         f"\nRules:   {settings.policies_dir}/ (edit and save: they are reloaded)"
         "\nCtrl-C stops it.\n"

@@ -13,15 +13,9 @@ from gateway.core.endpoint import Dialect
 TYPICAL_OUTPUT: Final = 256
 """Tokens of an answer, while nothing better is known."""
 
-_CHARACTERS_PER_TOKEN: Final = 4
 _CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CHOICES: Final = ("n", "best_of")
 _ANSWERS_WITH_TEXT: Final = frozenset({Dialect.CHAT, Dialect.RESPONSES})
-
-
-def input_tokens(characters: int) -> int:
-    """Tokens of a text of so many characters, at four to a token as in English, rounded up."""
-    return -(-characters // _CHARACTERS_PER_TOKEN)
 
 
 def output_tokens(call: Call, typical_output: int = TYPICAL_OUTPUT) -> int:

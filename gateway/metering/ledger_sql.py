@@ -20,6 +20,7 @@ from gateway.database.writer import Change, Writer
 from gateway.metering.group_commit import Batch, GroupCommit, OnTrouble
 from gateway.metering.interfaces import Admission, Settlement
 from gateway.metering.lease import Lease
+from gateway.metering.presence import Presence
 from gateway.metering.recovery import settle_abandoned
 from gateway.metering.rows import admission_row, settlement_row
 
@@ -37,13 +38,16 @@ class SqlLedger:
         *,
         database: Database,
         clock: Clock,
+        presence: Presence | None = None,
         on_trouble: OnTrouble = lambda trouble: None,
         most_waiting: int = 10_000,
         most_kept: int = 100_000,
         patience: float = 1.0,
         lease: float = 15.0,
     ) -> None:
-        """`on_trouble` is told what is the matter when writing begins to fail, and None when it is over.
+        """`presence`: how processes on one machine know of each other's end, without waiting for a lease.
+
+        `on_trouble` is told what is the matter when writing begins to fail, and None when it is over.
 
         `most_waiting`: admissions that may wait to be written; more are refused. `most_kept`: settlements
         kept while the database fails; more are dropped and counted in `lost`, and their attempts are
@@ -54,6 +58,9 @@ class SqlLedger:
         self._clock = clock
         self._tell = on_trouble
         self._lease = Lease(clock=clock, seconds=lease)
+        self._presence = presence
+        if presence is not None:
+            presence.hold(self._lease.worker)
         self._writer = Writer(database)
         self._lines = GroupCommit(
             writer=self._writer,
@@ -98,7 +105,8 @@ class SqlLedger:
     async def recover(self) -> int:
         if not self._lease.steady:
             return 0
-        return await settle_abandoned(self._database, now=int(self._clock.now() * 1000))
+        now = int(self._clock.now() * 1000)
+        return await settle_abandoned(self._database, now=now, presence=self._presence)
 
     async def close(self) -> None:
         if self._lines.closed:
@@ -114,6 +122,8 @@ class SqlLedger:
             self._writer.close()
             if self._ticker is not None:
                 self._ticker.cancel()
+            if self._presence is not None:
+                self._presence.clear(self._lease.worker)
 
     def _compose(self, batch: Batch) -> Sequence[Change]:
         changes: list[Change] = []

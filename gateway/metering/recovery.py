@@ -1,4 +1,5 @@
-"""Settles what dead processes left. A process is dead when its lease has ended; the living renew theirs.
+"""Settles what dead processes left. A process is dead when its lease has ended, which the living renew, or
+when this machine knows that it is gone (`presence.py`).
 
 Two steps, so that a large ledger is searched without holding up its writers: read what is unsettled, then
 take the dead from the list and write their settlements in one transaction. A worker that renews its lease
@@ -15,6 +16,7 @@ from gateway.database.engine import Database
 from gateway.database.statements import insertion
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, WORKERS
 from gateway.metering.interfaces import Admission, Settlement
+from gateway.metering.presence import Presence
 from gateway.metering.reports import UNSETTLED
 from gateway.metering.rows import admission_of, settlement_row
 
@@ -25,18 +27,25 @@ _Dead = Sequence[tuple[str, int]]
 """Workers by id, and when their lease ended."""
 
 
-async def settle_abandoned(database: Database, *, now: int) -> int:
+async def settle_abandoned(database: Database, *, now: int, presence: Presence | None = None) -> int:
     """How many attempts were settled. `now` in milliseconds since 1970. Raises StoreUnavailable."""
-    dead = await database.read(lambda connection: _find_dead(connection, now))
+    dead = await database.read(lambda connection: _find_dead(connection, now, presence))
     if not dead:
         return 0
     left = await database.read(lambda connection: _find_left(connection, dead), timeout=_SECONDS)
-    return await database.write(lambda connection: _bury(connection, dead, left, now))
+    settled = await database.write(lambda connection: _bury(connection, dead, left, now))
+    if presence is not None:
+        for worker, _ in dead:
+            presence.clear(worker)
+    return settled
 
 
-def _find_dead(connection: Connection, now: int) -> _Dead:
-    query = select(WORKERS.c.id, WORKERS.c.lease_until).where(WORKERS.c.lease_until < now)
-    return [(worker, lease_until) for worker, lease_until in connection.execute(query)]
+def _find_dead(connection: Connection, now: int, presence: Presence | None) -> _Dead:
+    return [
+        (worker, lease_until)
+        for worker, lease_until in connection.execute(select(WORKERS.c.id, WORKERS.c.lease_until))
+        if lease_until < now or (presence is not None and presence.is_gone(worker))
+    ]
 
 
 def _find_left(connection: Connection, dead: _Dead) -> Sequence[tuple[str, Admission]]:

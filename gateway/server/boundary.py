@@ -40,19 +40,20 @@ class Boundary:
     async def _tell(self, exchange: Exchange, reply: ClientReply, error: GatewayError) -> None:
         try:
             if reply.started:
-                await self._tell_in_band(exchange, reply, error)
+                self._tell_in_band(exchange, reply, error)
             else:
                 await reply.send(error.kind.status, [_JSON, *error_headers(error)], error_body(error))
         except ClientLeft:
             reply.drop()
 
-    async def _tell_in_band(self, exchange: Exchange, reply: ClientReply, error: GatewayError) -> None:
+    def _tell_in_band(self, exchange: Exchange, reply: ClientReply, error: GatewayError) -> None:
         """The status is out already: an event in the endpoint's dialect, if it has one, and a visible cut."""
-        if reply.is_event_stream:
-            dialect = exchange.endpoint.dialect if exchange.endpoint else Dialect.CHAT
-            apart = b"" if reply.at_event_end else b"\n\n"
-            await reply.write(apart + stream_error(dialect, error))
-        reply.cut()
+        if not reply.is_event_stream:
+            reply.cut()
+            return
+        dialect = exchange.endpoint.dialect if exchange.endpoint else Dialect.CHAT
+        apart = b"" if reply.at_event_end else b"\n\n"
+        reply.cut(apart + stream_error(dialect, error))
 
 
 def internal_error() -> GatewayError:

@@ -4,7 +4,7 @@ makes it quote the offending line, the client's key included, before any code of
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -33,12 +33,22 @@ class ClientConnection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Bytes that do not complete a head start its clock; a whole head stops it."""
         super().data_received(data)
-        if self._waiter is not None and not self._waiter.done():
+        if self._is_idle:
             if self._head_deadline is None:
                 self._head_deadline = self._loop.call_later(self._head_seconds, self.force_close)
         elif self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
+
+    def close_if_idle(self) -> None:
+        """End it, unless a request is under way: that one may still be arriving, and be answered."""
+        if self._is_idle:
+            self.force_close()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the next head is waited for."""
+        return self._waiter is not None and not self._waiter.done()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._head_deadline is not None:
@@ -74,6 +84,11 @@ class ClientConnection(RequestHandler):
 
 class ClientServer(web.Server):
     """aiohttp's low-level server with our connections."""
+
+    def close_idle(self) -> None:
+        """End the connections on which nothing is asked at the moment."""
+        for connection in self.connections:
+            cast(ClientConnection, connection).close_if_idle()
 
     def __call__(self) -> RequestHandler:
         return ClientConnection(self, loop=self._loop, **self._kwargs)

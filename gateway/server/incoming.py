@@ -19,7 +19,7 @@ class BodyBounds:
     """How a request body may arrive."""
 
     seconds: float = 30.0
-    """From its first byte to its last, for bodies that fit into memory."""
+    """From its first byte to its last, for bodies that fit into memory; for others between two portions."""
     bytes_per_second: int = 1024
     """The slowest that is waited for, once `grace` seconds are over."""
     grace: float = 5.0
@@ -53,16 +53,18 @@ class ClientRequest:
     async def _portions(self, limit: int, longest: float) -> AsyncIterator[bytes]:
         await self._invite()
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = now = loop.time()
         received = 0
         content = self._request.content
         try:
             while True:
-                async with asyncio.timeout_at(began + self._patience(received, longest)):
+                patience = began + self._patience(received, longest)
+                async with asyncio.timeout_at(min(patience, now + self._bounds.seconds)):
                     data = await content.readany()
                 if not data:
                     return
                 received += len(data)
+                now = loop.time()
                 yield self._checked(data, received, limit)
         except TimeoutError:
             raise Refused(

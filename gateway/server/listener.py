@@ -3,6 +3,8 @@ so.
 """
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -33,6 +35,7 @@ class Listener:
         self._drain_seconds = drain_seconds
         self._log = log
         self._server: asyncio.Server | None = None
+        self._patience: asyncio.Timeout | None = None
         self.address = ""
         """Where clients connect, `host:port`, once it is open."""
 
@@ -40,7 +43,7 @@ class Listener:
         """Begin to listen. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._clients, host, port, backlog=_BACKLOG)
-        self.address = "{}:{}".format(*self._server.sockets[0].getsockname()[:2])
+        self.address = spelled(self._server.sockets[0].getsockname())
 
     async def drain(self) -> None:
         """Take nothing new, and wait for what runs; end what takes too long. A second call does nothing."""
@@ -50,19 +53,29 @@ class Listener:
         self._log.info("draining", open_exchanges=self._gate.inside)
         if self._server is not None:
             self._server.close()
-        self._clients.pre_shutdown()
+        self._clients.close_idle()
         try:
-            async with asyncio.timeout(self._drain_seconds):
+            async with asyncio.timeout(self._drain_seconds) as self._patience:
                 await self._gate.empty()
         except TimeoutError:
             self._log.warning("drain_cut_short", open_exchanges=self._gate.inside)
-            self.hurry()
+            self._watch.end_all()
+        finally:
+            self._patience = None
 
     def hurry(self) -> None:
-        """End the answers that still run, and tell their clients so."""
-        self._watch.end_all()
+        """Let a drain that is under way last no longer: end the answers that still run, and tell their
+        clients so."""
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """Drain, then end every connection."""
         await self.drain()
         await self._clients.shutdown(_CLOSING_SECONDS)
+
+
+def spelled(address: Sequence[Any]) -> str:
+    """`host:port` of a socket's address, as URLs want it."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -27,13 +27,16 @@ class Proxy:
         boundary: Boundary,
         gate: Gate,
         bounds: BodyBounds,
+        write_seconds: float,
         clock: Clock,
         own_headers: OwnHeaders,
     ) -> None:
+        """`write_seconds`: how long a client may take nothing of its answer."""
         self._pipeline = pipeline
         self._boundary = boundary
         self._gate = gate
         self._bounds = bounds
+        self._write_seconds = write_seconds
         self._clock = clock
         self._own_headers = own_headers
 
@@ -44,7 +47,12 @@ class Proxy:
             received_at=self._clock.now(),
             started=self._clock.monotonic(),
         )
-        reply = ClientReply(request, lambda: self._own_headers(exchange), lambda: self._gate.draining)
+        reply = ClientReply(
+            request,
+            lambda: self._own_headers(exchange),
+            is_last=lambda: self._gate.draining,
+            write_seconds=self._write_seconds,
+        )
         incoming = ClientRequest(request, self._bounds)
         await self._boundary.guard(exchange, reply, self._pipeline.run(exchange, incoming, reply))
         return reply.response

@@ -2,6 +2,7 @@
 what is relayed costs one write for each portion. Every answer, good or bad, gets the gateway's own headers.
 """
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, cast
@@ -19,18 +20,27 @@ OwnHeaders = Callable[[], HeaderList]
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _LAST_CHUNK: Final = b"0\r\n\r\n"
+_BODILESS: Final = (204, 304)
+"""Statuses after which no client expects a body, nor the end of one."""
 
 
 class ClientReply:
     """Implements `core.incoming.Reply` on aiohttp's connection."""
 
     def __init__(
-        self, request: web.BaseRequest, own_headers: OwnHeaders, is_last: Callable[[], bool]
+        self,
+        request: web.BaseRequest,
+        own_headers: OwnHeaders,
+        *,
+        is_last: Callable[[], bool],
+        write_seconds: float,
     ) -> None:
-        """`is_last`: whether the connection is to end with this answer; asked when the answer begins."""
+        """`is_last`: whether the connection is to end with this answer; asked when the answer begins.
+        `write_seconds`: how long the client may take nothing of what was written."""
         self._request = request
         self._own_headers = own_headers
         self._is_last = is_last
+        self._write_seconds = write_seconds
         self._last = b"\n\n"
         self._chunked = False
         self._keep_alive = request.keep_alive
@@ -57,27 +67,35 @@ class ClientReply:
         await self._out(head if self._request.method == "HEAD" else head + body)
 
     async def start(self, status: int, headers: HeaderList) -> None:
-        self._chunked = self._request.version >= (1, 1)
+        self._chunked = self._request.version >= (1, 1) and status not in _BODILESS
         if self._chunked:
             headers = [*headers, ("transfer-encoding", "chunked")]
-        else:
+        elif status not in _BODILESS:
             self._keep_alive = False
         await self._out(self._head(status, headers))
 
     async def write(self, data: bytes) -> None:
+        if not data:
+            return  # as a chunk it would be the last one
         self._last = data
-        await self._out(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        await self._out(self._framed(data))
 
     async def end(self) -> None:
         if self._chunked:
             await self._out(_LAST_CHUNK)
 
-    def cut(self) -> None:
-        """End the connection: what was written is flushed, the chunked body's end is not, as a sign."""
+    def cut(self, last: bytes = b"") -> None:
+        """End the connection: what was written is flushed, and `last`; the chunked body's end is not, as a
+        sign. Does not wait: whoever takes nothing is left when the time for it is up."""
         self._keep_alive = False
         transport = self._request.transport
-        if transport is not None:
-            transport.close()
+        if transport is None or transport.is_closing():
+            return
+        if last:
+            transport.write(self._framed(last))
+        transport.close()
+        if transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(self._write_seconds, transport.abort)
 
     def drop(self) -> None:
         """End the connection of a client that takes nothing: what it has not taken is not kept for it."""
@@ -101,14 +119,24 @@ class ClientReply:
             every.append(("connection", "keep-alive"))
         return write_head(f"HTTP/1.1 {status} {_PHRASES.get(status, '')}", every)
 
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
     async def _out(self, data: bytes) -> None:
         """Write, and wait while the client has too much before it."""
         transport = self._request.transport
         if transport is None or transport.is_closing():
             raise ClientLeft("before all of the answer was written")
         transport.write(data)
+        if self._request.protocol.writing_paused:
+            await self._until_taken()
+
+    async def _until_taken(self) -> None:
         try:
-            await self._request.writer.drain()
+            async with asyncio.timeout(self._write_seconds):
+                await self._request.writer.drain()
+        except TimeoutError:
+            raise ClientLeft("it takes nothing") from None
         except ConnectionError as error:
             raise ClientLeft("while it was being written to") from error
 

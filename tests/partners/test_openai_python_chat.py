@@ -171,7 +171,7 @@ def test_a_picture_reaches_the_model_as_it_was_sent(client: OpenAI, home: House)
 
 
 def test_a_large_picture_passes(client: OpenAI, home: House) -> None:
-    url = "data:image/png;base64," + base64.b64encode(bytes(300_000)).decode()
+    url = "data:image/png;base64," + base64.b64encode(bytes(3_000_000)).decode()
     asked: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
     client.chat.completions.create(model=MODEL, messages=asked)
 

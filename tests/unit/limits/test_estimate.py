@@ -6,17 +6,12 @@ import pytest
 
 from gateway.core.call import Call
 from gateway.core.endpoint import Dialect, Endpoint
-from gateway.limits.estimate import TYPICAL_OUTPUT, input_tokens, output_tokens
+from gateway.limits.estimate import TYPICAL_OUTPUT, output_tokens
 
 
 def call(dialect: Dialect = Dialect.CHAT, texts: tuple[str, ...] = (), **members: Any) -> Call:
     endpoint = Endpoint("chat_completions", "POST", "/v1/chat/completions", "chat", dialect=dialect)
     return Call(endpoint, "application/json", b"", members, texts)
-
-
-@pytest.mark.parametrize(("characters", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (4000, 1000)])
-def test_input_is_a_token_for_four_characters(characters: int, tokens: int) -> None:
-    assert input_tokens(characters) == tokens
 
 
 @pytest.mark.parametrize(
