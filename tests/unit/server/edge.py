@@ -1,0 +1,131 @@
+"""The clients' edge on a real socket, before whatever handler a test has."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from gateway.core.errors import GatewayError
+from gateway.core.exchange import Exchange
+from gateway.core.incoming import HeaderList
+from gateway.server.connection import ClientServer
+from gateway.server.reply import ClientReply
+from gateway.telemetry.logging import LogSink, make_logger
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Act = Callable[[ClientReply], Awaitable[None]]
+
+
+@dataclass
+class Edge:
+    """Where it listens, and what it was told."""
+
+    address: str
+    server: ClientServer
+    malformed: list[GatewayError] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def serving(handler: Handler, *, head_seconds: float = 30.0) -> AsyncIterator[Edge]:
+    """The gateway's own server, stopped at the end."""
+    malformed: list[GatewayError] = []
+
+    def note(error: GatewayError) -> str:
+        malformed.append(error)
+        return f"req_{len(malformed)}"
+
+    clients = ClientServer(
+        handler,
+        handler_cancellation=True,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=75.0,
+        lingering_time=0.2,
+        head_seconds=head_seconds,
+        on_malformed=note,
+    )
+    server = await asyncio.get_running_loop().create_server(clients, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield Edge(f"{host}:{port}", clients, malformed)
+    finally:
+        server.close()
+        await clients.shutdown(0.2)
+
+
+class Replying:
+    """A handler that does one thing with the reply, and keeps what came of it."""
+
+    def __init__(
+        self,
+        act: Act,
+        *,
+        own_headers: HeaderList | None = None,
+        is_last: bool = False,
+        write_seconds: float = 30.0,
+    ) -> None:
+        self._act = act
+        self._own_headers = own_headers or []
+        self._is_last = is_last
+        self._write_seconds = write_seconds
+        self.outcomes: asyncio.Queue[BaseException | None] = asyncio.Queue()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        reply = ClientReply(
+            request,
+            lambda: self._own_headers,
+            is_last=lambda: self._is_last,
+            write_seconds=self._write_seconds,
+        )
+        try:
+            await self._act(reply)
+        except BaseException as error:
+            self.outcomes.put_nowait(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            self.outcomes.put_nowait(None)
+        return reply.response
+
+    async def outcome(self) -> BaseException | None:
+        """What the act ended with."""
+        async with asyncio.timeout(10):
+            return await self.outcomes.get()
+
+
+class Log:
+    """A log that can be read."""
+
+    def __init__(self) -> None:
+        self._stream = io.BytesIO()
+        self._sink = LogSink(self._stream)
+        self.logger: structlog.stdlib.BoundLogger = make_logger(self._sink, "debug")
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        self._sink.flush()
+        return [msgspec.json.decode(line) for line in self._stream.getvalue().splitlines()]
+
+    @property
+    def text(self) -> str:
+        self._sink.flush()
+        return self._stream.getvalue().decode()
+
+
+def an_exchange(**changes: Any) -> Exchange:
+    return Exchange(**{"id": "req_1", "method": "POST", "received_at": 0.0, "started": 0.0, **changes})
+
+
+def get(*fields: str, path: str = "/v1/models", version: str = "1.1") -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/{version}", "host: gateway", *fields, "", ""]).encode("latin-1")
+
+
+def post(body: bytes = b"", *fields: str, path: str = "/v1/chat/completions") -> bytes:
+    head = [f"POST {path} HTTP/1.1", "host: gateway", f"content-length: {len(body)}", *fields]
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
