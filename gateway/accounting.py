@@ -12,6 +12,7 @@ from typing import Final
 from gateway.core.attempt import Attempt, Cause
 from gateway.core.call import Call, Form
 from gateway.core.clock import Clock
+from gateway.core.endpoint import Meter
 from gateway.core.errors import ClientLeft, UpstreamFailed
 from gateway.core.exchange import Exchange
 from gateway.core.policy import Model
@@ -99,10 +100,12 @@ class Accounting:
         if not attempt.sent:
             return _NOTHING
         whole = cause is Cause.SERVED and observed is not None and observed.finished
+        source = UsageSource.ESTIMATED if whole else UsageSource.PARTIAL
+        if call.endpoint.meter is not Meter.TOKENS:
+            return _other_units(call, source)
         unread = whole and not exchange.generated  # compressed, say: it is taken for a typical one
-        return _estimate(
-            call,
-            UsageSource.ESTIMATED if whole else UsageSource.PARTIAL,
+        return Usage(
+            source,
             input_tokens=self._tokenizer.total(call.texts, model.encoding),
             output_tokens=output_tokens(call) if unread else exchange.generated,
         )
@@ -110,22 +113,17 @@ class Accounting:
 
 def expected_usage(call: Call) -> Usage:
     """What the call will probably use, before it is sent."""
-    return _estimate(
-        call,
-        UsageSource.ESTIMATED,
-        input_tokens=roughly(call.texts),
-        output_tokens=output_tokens(call),
-    )
+    if call.endpoint.meter is not Meter.TOKENS:
+        return _other_units(call, UsageSource.ESTIMATED)
+    return Usage(UsageSource.ESTIMATED, input_tokens=roughly(call.texts), output_tokens=output_tokens(call))
 
 
-def _estimate(call: Call, source: UsageSource, *, input_tokens: int, output_tokens: int) -> Usage:
-    """These tokens, or whatever else the endpoint is billed by, as far as the request tells."""
+def _other_units(call: Call, source: UsageSource) -> Usage:
+    """What the endpoint is billed by when it is not tokens, as far as the request tells."""
     text = call.get("input")
     return estimate(
         call.endpoint.meter,
         source=source,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
         images=_whole(call.get("n"), default=1),
         characters=len(text) if isinstance(text, str) else 0,
         audio_bytes=sum(size for _, size in call.body.files) if isinstance(call.body, Form) else 0,

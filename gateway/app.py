@@ -209,9 +209,7 @@ async def assembled(
             policy_version=lambda: book.version,
         )
         admin_address = await stack.enter_async_context(_operators(operators, settings.admin_listen))
-        listener = Listener(
-            clients=clients, gate=gate, watch=watch, drain_seconds=bounds.drain_seconds, log=log
-        )
+        listener = Listener(clients=clients, gate=gate, drain_seconds=bounds.drain_seconds, log=log)
         await listener.open(*_host_and_port(settings.listen))
         stack.push_async_callback(listener.close)
         _settle_memory()

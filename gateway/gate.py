@@ -1,9 +1,39 @@
-"""How many exchanges are under way, and whether another may begin."""
+"""How many exchanges are under way, whether another may begin, and how those end that would take too long
+when the process stops.
+"""
 
 import asyncio
 from collections.abc import Callable
+from typing import Self
 
 from gateway.core.errors import ErrorCode, Refused
+
+
+class _Waiting:
+    """An exchange that waits for its upstream or its client, and ends early when the gate is cleared."""
+
+    __slots__ = ("_others", "_task", "_told")
+
+    def __init__(self, others: "set[_Waiting]", task: "asyncio.Task[object]") -> None:
+        self._others = others
+        self._task = task
+        self._told = False
+
+    def end(self) -> None:
+        self._told = True
+        self._task.cancel()
+
+    def __enter__(self) -> Self:
+        self._others.add(self)
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._others.discard(self)
+        if self._told and isinstance(error, asyncio.CancelledError):
+            self._task.uncancel()
+            raise Refused(
+                ErrorCode.DRAINING, "The gateway is restarting. Send the request again.", retry_after=1
+            ) from None
 
 
 class Gate:
@@ -16,6 +46,7 @@ class Gate:
         self._inside = 0
         self._empty = asyncio.Event()
         self._empty.set()
+        self._waiting: set[_Waiting] = set()
         self.draining = False
         """Set when the process is stopping: who comes now is told to come again."""
 
@@ -45,6 +76,18 @@ class Gate:
             )
         if self._inside > self._most:
             raise Refused(ErrorCode.OVERLOADED, "The gateway is full. Send the request again.", retry_after=1)
+
+    def until_cleared(self) -> _Waiting:
+        """For the current task's wait, in a `with`. Raises Refused (`draining`) when it is told to end."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an exchange is a task's work")
+        return _Waiting(self._waiting, task)
+
+    def clear(self) -> None:
+        """End whoever still waits."""
+        for waiting in list(self._waiting):
+            waiting.end()
 
     async def empty(self) -> None:
         """Wait until nobody is inside."""

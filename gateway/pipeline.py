@@ -147,7 +147,7 @@ class Pipeline:
             with await self.reservations.reserve(exchange.id, principal, policy, model.name, tokens) as held:
                 exchange.standings = held.standings
                 self._enforce(exchange, held.denials)
-                with self.accounting.of(exchange, held, call, model):
+                with self.accounting.of(exchange, held, call, model), self.gate.until_cleared():
                     # 9  send; every attempt is on record before its first byte
                     outgoing, admit = _outgoing(call, incoming), self.accounting.admission(exchange, expected)
                     with await self.upstreams.send(model, outgoing, admit) as answer:

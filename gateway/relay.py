@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from gateway.core.clock import Clock
-from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, Refused, UpstreamFailed
+from gateway.core.errors import ClientLeft, ErrorCode, UpstreamFailed
 from gateway.core.exchange import Exchange
 from gateway.core.incoming import HeaderList, Reply
 from gateway.upstream.interfaces import Answer
@@ -52,7 +52,7 @@ class _Watched:
     """When the client was last sent something."""
     writing: bool = False
     """Whether it is the client that is waited for."""
-    verdict: GatewayError | None = None
+    verdict: UpstreamFailed | None = None
 
     def __enter__(self) -> Self:
         self.others.add(self)
@@ -81,8 +81,7 @@ class StreamWatch:
     def over(self, reply: Reply, reader: AnswerReader, *, events: bool) -> _Watched:
         """Watch the current task's answer while the block lasts.
 
-        What the watch has against it is raised at the block's end: UpstreamFailed, or Refused when the
-        gateway stops.
+        What the watch has against it is raised at the block's end: UpstreamFailed.
         """
         task = asyncio.current_task()
         if task is None:
@@ -102,14 +101,7 @@ class StreamWatch:
                 with suppress(ClientLeft):  # its own task finds that out
                     await watched.reply.write(KEEP_ALIVE)
 
-    def end_all(self) -> None:
-        """The drain is over: what still runs is ended, and told so."""
-        for watched in list(self._watched):
-            self._end(
-                watched, Refused(ErrorCode.DRAINING, "The gateway is restarting. Send the request again.")
-            )
-
-    def _verdict(self, watched: _Watched, now: float) -> GatewayError | None:
+    def _verdict(self, watched: _Watched, now: float) -> UpstreamFailed | None:
         if watched.writing:
             return None  # how long that may take is the reply's to judge
         if now - watched.moved > self._bounds.gap:
@@ -130,7 +122,7 @@ class StreamWatch:
         )
 
     @staticmethod
-    def _end(watched: _Watched, verdict: GatewayError) -> None:
+    def _end(watched: _Watched, verdict: UpstreamFailed) -> None:
         if watched.verdict is None:
             watched.verdict = verdict
             watched.task.cancel()

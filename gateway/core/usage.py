@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class UsageSource(StrEnum):
@@ -15,8 +16,7 @@ class UsageSource(StrEnum):
     """Our own count of what passed before the answer was cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Whole units only. The parts (`cached`, `audio`, `reasoning` …) are contained in their totals."""
 
     source: UsageSource

@@ -15,6 +15,7 @@ TYPICAL_OUTPUT: Final = 256
 
 _CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CHOICES: Final = ("n", "best_of")
+_TELLING: Final = frozenset((*_CAPS, *_CHOICES))
 _ANSWERS_WITH_TEXT: Final = frozenset({Dialect.CHAT, Dialect.RESPONSES})
 
 
@@ -22,6 +23,8 @@ def output_tokens(call: Call, typical_output: int = TYPICAL_OUTPUT) -> int:
     """Tokens of the answer: what is typical, but at most what the caller allows, for each choice."""
     if call.endpoint.dialect not in _ANSWERS_WITH_TEXT:
         return 0
+    if _TELLING.isdisjoint(call.members) and _TELLING.isdisjoint(call.changes):
+        return typical_output
     caps = [cap for member in _CAPS if (cap := _whole(call, member)) is not None]
     choices = max([1, *(number for member in _CHOICES if (number := _whole(call, member)) is not None)])
     return min([typical_output, *caps]) * choices

@@ -13,15 +13,19 @@ _KINDS: Final = (Counted.REQUESTS, Counted.TOKENS)
 
 def ratelimit_headers(standings: Iterable[Standing]) -> HeaderList:
     """Limit, remaining and reset of each kind that is limited. The limit with the least remaining is told."""
+    tightest: dict[Counted, Standing] = {}
+    for standing in standings:
+        known = tightest.get(standing.counts)
+        if known is None or (standing.remaining, -standing.reset) < (known.remaining, -known.reset):
+            tightest[standing.counts] = standing
     headers: HeaderList = []
-    known = tuple(standings)
     for kind in _KINDS:
-        tightest = min((standing for standing in known if standing.counts is kind), key=_room, default=None)
-        if tightest is not None:
+        told = tightest.get(kind)
+        if told is not None:
             headers += (
-                (f"x-ratelimit-limit-{kind}", str(tightest.amount)),
-                (f"x-ratelimit-remaining-{kind}", str(tightest.remaining)),
-                (f"x-ratelimit-reset-{kind}", duration(tightest.reset)),
+                (f"x-ratelimit-limit-{kind}", str(told.amount)),
+                (f"x-ratelimit-remaining-{kind}", str(told.remaining)),
+                (f"x-ratelimit-reset-{kind}", duration(told.reset)),
             )
     return headers
 
@@ -37,7 +41,3 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes}m{text}"
     return f"{minutes}m{text}" if minutes else text
-
-
-def _room(standing: Standing) -> tuple[int, float]:
-    return standing.remaining, -standing.reset

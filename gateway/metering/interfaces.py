@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from gateway.core.attempt import Cause
 from gateway.core.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """The first of an attempt's two lines, on record before any byte goes upstream."""
 
     attempt_id: str
@@ -34,8 +35,7 @@ class Admission:
     """Micro-dollars of that estimate; None is `unpriced`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """The second line: what became of it."""
 
     attempt_id: str

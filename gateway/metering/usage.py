@@ -1,6 +1,5 @@
 """What an attempt used when the provider did not say, or said what cannot be. Numbers in, a Usage out."""
 
-from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Final
 
@@ -13,7 +12,7 @@ MOST: Final = 10**12
 AUDIO_BYTES_PER_MILLISECOND: Final = 8
 """The assumption by which a file's size becomes a duration: speech at 64 kbit/s."""
 
-_UNITS: Final = tuple(field.name for field in fields(Usage) if field.name != "source")
+_UNITS: Final = tuple(name for name in Usage._fields if name != "source")
 _counts: Final = attrgetter(*_UNITS)
 
 
@@ -51,4 +50,4 @@ def bounded(usage: Usage) -> Usage:
     if min(counts) >= 0 and max(counts) <= MOST:
         return usage
     within = {unit: min(max(count, 0), MOST) for unit, count in zip(_UNITS, counts, strict=True)}
-    return replace(usage, source=UsageSource.ESTIMATED, **within)
+    return usage._replace(source=UsageSource.ESTIMATED, **within)

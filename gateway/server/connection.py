@@ -33,6 +33,10 @@ class ClientConnection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Bytes that do not complete a head start its clock; a whole head stops it."""
         super().data_received(data)
+        request = self._current_request
+        if request is not None and self._messages and not request.content.is_eof():
+            # Only an error can follow a body that is not over. aiohttp tells nobody who waits for the rest.
+            request.content.set_exception(web.RequestPayloadError())
         if self._is_idle:
             if self._head_deadline is None:
                 self._head_deadline = self._loop.call_later(self._head_seconds, self.force_close)

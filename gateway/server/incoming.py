@@ -70,7 +70,9 @@ class ClientRequest:
             raise Refused(
                 ErrorCode.REQUEST_TIMEOUT, "The request body did not arrive in time. Send it again."
             ) from None
-        except (web.RequestPayloadError, ConnectionError) as error:
+        except web.RequestPayloadError:
+            raise Refused(ErrorCode.BAD_REQUEST, "The request body is not well-formed HTTP/1.1.") from None
+        except ConnectionError as error:
             raise ClientLeft("the request body broke off") from error
 
     def _patience(self, received: int, longest: float) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 
 from gateway.gate import Gate
-from gateway.relay import StreamWatch
 from gateway.server.connection import ClientServer
 
 _BACKLOG = 2048
@@ -24,14 +23,12 @@ class Listener:
         *,
         clients: ClientServer,
         gate: Gate,
-        watch: StreamWatch,
         drain_seconds: float,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         """`drain_seconds`: the longest wait for answers that run when it is stopped."""
         self._clients = clients
         self._gate = gate
-        self._watch = watch
         self._drain_seconds = drain_seconds
         self._log = log
         self._server: asyncio.Server | None = None
@@ -59,7 +56,7 @@ class Listener:
                 await self._gate.empty()
         except TimeoutError:
             self._log.warning("drain_cut_short", open_exchanges=self._gate.inside)
-            self._watch.end_all()
+            self._gate.clear()
         finally:
             self._patience = None
 

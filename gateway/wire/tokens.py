@@ -83,7 +83,12 @@ def at_most(texts: Iterable[str]) -> int:
 
 def roughly(texts: Iterable[str]) -> int:
     """What is to be expected: four characters a token, one token at least for a text. Cheap."""
-    return sum([MEDIA_TOKENS if _is_media(text) else (len(text) + 3) // 4 for text in texts])
+    return sum(
+        [
+            (len(text) + 3) // 4 if len(text) < _SHORTEST_MEDIA or not _is_media(text) else MEDIA_TOKENS
+            for text in texts
+        ]
+    )
 
 
 def _load(encoding: str) -> _Vocabulary | None:

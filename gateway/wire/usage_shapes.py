@@ -6,7 +6,6 @@ differ in names only, so one table of names reads them all.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -40,7 +39,7 @@ _OUTPUT_PARTS: Final = {
     "audio_output_tokens": "audio_tokens",
     "image_output_tokens": "image_tokens",
 }
-_AMOUNTS: Final = tuple(field.name for field in fields(Usage) if field.name != "source")
+_AMOUNTS: Final = tuple(name for name in Usage._fields if name != "source")
 _LOOKS: Final = 16
 """How many places in a tail are tried before it is given up."""
 

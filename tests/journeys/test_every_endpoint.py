@@ -167,8 +167,8 @@ ASKS = (
         "/images/edits",
         b'{"model":"gpt-image-2","prompt":"light","images":[{"image_url":"data:image/png;base64,AA=="}]}',
         "images_edits",
-        {"images": 1, "input_tokens": 196, "image_input_tokens": 194, "output_tokens": 1056},
-        33_242,
+        {"images": 1, "input_tokens": 195, "image_input_tokens": 194, "output_tokens": 1056},
+        33_237,
     ),
     Ask(
         "image edit as a form",

@@ -105,7 +105,7 @@ def test_parts_that_exceed_their_total_are_charged_within_it() -> None:
     assert cost(usage, Price(input=1_000_000, cached_input=0, audio_input=2_000_000), Meter.TOKENS) == 16
 
 
-@pytest.mark.parametrize("unit", [f for f in Usage.__dataclass_fields__ if f != "source"])
+@pytest.mark.parametrize("unit", [f for f in Usage._fields if f != "source"])
 @pytest.mark.parametrize("meter", list(Meter))
 def test_a_negative_count_is_never_a_credit(unit: str, meter: Meter) -> None:
     price = Price(*[1_000_000] * 10)
@@ -179,7 +179,7 @@ def test_two_attempts_cost_what_one_of_both_would_but_for_rounding(
     both = used(
         **{
             unit: getattr(first, unit) + getattr(second, unit)
-            for unit in Usage.__dataclass_fields__
+            for unit in Usage._fields
             if unit != "source"
         }
     )

@@ -48,7 +48,7 @@ def test_an_admission_stands_in_its_columns() -> None:
 
 def test_a_settlement_stands_in_its_columns() -> None:
     row = named(SETTLEMENTS, settlement_row(a_settlement(usage=ALL)))
-    units = {unit: getattr(ALL, unit) for unit in Usage.__dataclass_fields__ if unit != "source"}
+    units = {unit: getattr(ALL, unit) for unit in Usage._fields if unit != "source"}
     assert row == units | {
         "attempt_id": "att_1",
         "settled_at": NOON + 1000,

@@ -1,7 +1,5 @@
 """Our own counts, and what is done about impossible ones."""
 
-from dataclasses import replace
-
 import pytest
 
 from gateway.core.endpoint import Meter
@@ -40,6 +38,6 @@ def test_an_impossible_count_is_brought_within_bounds_and_called_an_estimate(
     unit: str, count: int, within: int
 ) -> None:
     usage = Usage(UsageSource.PROVIDER, output_tokens=5)
-    assert bounded(replace(usage, **{unit: count})) == replace(
-        usage, source=UsageSource.ESTIMATED, **{unit: within}
+    assert bounded(usage._replace(**{unit: count})) == usage._replace(
+        source=UsageSource.ESTIMATED, **{unit: within}
     )

@@ -44,8 +44,10 @@ class Reader:
         self.seen.put_nowait(incoming)
         try:
             self.outcomes.put_nowait(await self._reading(incoming))
-        except Exception as error:
+        except BaseException as error:
             self.outcomes.put_nowait(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
         return web.Response(text="done")
 
     async def outcome(self) -> bytes | BaseException:
@@ -251,18 +253,27 @@ async def test_a_client_that_leaves_in_its_body_has_left(reading: Reading, reque
         assert isinstance(await reader.outcome(), ClientLeft | asyncio.CancelledError)
 
 
+BROKEN = [b"zz\r\nx\r\n", b"1\r\nxx\r\n", b"-1\r\n", b"fffffffffffffffff\r\n"]
+
+
 @each_way
-@pytest.mark.parametrize("apart", [False, True], ids=["at once", "later"])
-@pytest.mark.parametrize(
-    "broken", [b"zz\r\nx\r\n", b"1\r\nxx\r\n", b"-1\r\n", b"fffffffffffffffff\r\n"], ids=repr
-)
-async def test_a_body_in_broken_chunks_is_none(reading: Reading, apart: bool, broken: bytes) -> None:
+@pytest.mark.parametrize("broken", BROKEN, ids=repr)
+async def test_a_body_in_broken_chunks_is_refused_at_once(reading: Reading, broken: bytes) -> None:
     async with reading_by(reading) as (reader, wire):
-        await wire.send(chunks(b"one", end=b"" if apart else broken))
-        if apart:
-            await reader.seen.get()
-            await wire.send(broken)
-        assert isinstance(await reader.outcome(), ClientLeft | GatewayError)
+        await wire.send(chunks(b"one", end=b""))
+        await reader.seen.get()
+        await wire.send(broken)
+        assert await reader.refusal() is ErrorCode.BAD_REQUEST
+
+
+async def test_after_a_body_in_broken_chunks_no_further_request_is_read() -> None:
+    async with reading_by(whole) as (reader, wire):
+        await wire.send(chunks(b"one", end=b""))
+        await reader.seen.get()
+        await wire.send(b"zz\r\n" + get())
+        assert (await wire.answer()).status == 200
+        assert await wire.ends() == b""
+        assert reader.seen.empty()
 
 
 # The invitation.

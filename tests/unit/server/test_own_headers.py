@@ -1,0 +1,56 @@
+"""The headers that are the gateway's own."""
+
+from typing import Any
+
+import pytest
+
+from gateway.core.decision import Deny, Mode
+from gateway.core.errors import ErrorCode
+from gateway.core.policy import Counted
+from gateway.core.standing import Standing
+from gateway.server.own_headers import own_headers
+from tests.unit.server.edge import an_exchange
+
+STANDING = Standing(limit="team-requests", counts=Counted.REQUESTS, amount=100, remaining=99, reset=0.6)
+
+
+def headers(*, degraded: bool = False, **changes: Any) -> dict[str, str]:
+    return dict(own_headers(an_exchange(**changes), is_degraded=lambda: degraded))
+
+
+def note(mode: Mode, rule: str = "models") -> Deny:
+    return Deny(ErrorCode.MODEL_NOT_ALLOWED, "The model `secret` …", rule, mode)
+
+
+def test_every_answer_has_the_request_id_and_our_name() -> None:
+    assert headers() == {"x-request-id": "req_1", "server": "gateway"}
+
+
+def test_what_is_left_of_the_limits_is_told() -> None:
+    told = headers(standings=(STANDING,))
+    assert told["x-ratelimit-limit-requests"] == "100"
+    assert told["x-ratelimit-remaining-requests"] == "99"
+
+
+def test_a_warning_names_the_rule_and_its_code() -> None:
+    assert headers(notes=[note(Mode.WARN)])["x-gateway-warning"] == "models; model_not_allowed"
+
+
+def test_all_warnings_stand_in_one_header() -> None:
+    notes = [note(Mode.WARN, "models"), note(Mode.WARN, "filters.names")]
+    told = headers(notes=notes)["x-gateway-warning"]
+    assert told == "models; model_not_allowed, filters.names; model_not_allowed"
+
+
+@pytest.mark.parametrize("notes", [[], [note(Mode.SHADOW)]], ids=["nothing", "a shadow"])
+def test_what_is_in_the_shadow_stays_there(notes: list[Deny]) -> None:
+    assert "x-gateway-warning" not in headers(notes=notes)
+
+
+def test_a_warning_beside_a_shadow_stands_alone() -> None:
+    told = headers(notes=[note(Mode.SHADOW, "models"), note(Mode.WARN, "filters.names")])
+    assert told["x-gateway-warning"] == "filters.names; model_not_allowed"
+
+
+def test_degraded_limits_are_told() -> None:
+    assert headers(degraded=True)["x-gateway-degraded"] == "limits"
