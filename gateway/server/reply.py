@@ -35,7 +35,7 @@ class ClientReply:
         is_last: Callable[[], bool],
         write_seconds: float,
     ) -> None:
-        """`is_last`: whether the connection is to end with this answer; asked when the answer begins.
+        """`is_last`: whether the connection is to end with this answer; asked as that begins, and as it ends.
         `write_seconds`: how long the client may take nothing of what was written."""
         self._request = request
         self._own_headers = own_headers
@@ -60,7 +60,8 @@ class ClientReply:
     @property
     def response(self) -> web.StreamResponse:
         """What aiohttp's handler returns: that all is written, and whether the connection goes on."""
-        return cast(web.StreamResponse, _Written(self._keep_alive and self.started))
+        goes_on = self._keep_alive and self.started and not self._is_last()
+        return cast(web.StreamResponse, _Written(goes_on))
 
     async def send(self, status: int, headers: HeaderList, body: bytes) -> None:
         head = self._head(status, [*headers, ("content-length", str(len(body)))])

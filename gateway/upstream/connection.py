@@ -65,7 +65,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Send a request; gives the status and the headers (lower-case names) of its answer.
 
         Raises UpstreamFailed: `upstream_unreachable` when the connection is no longer good and nothing was
-        sent, `upstream_error` when it breaks before an answer.
+        sent, `upstream_error` when it breaks before an answer, `upstream_timeout` after `give_up`.
         """
         transport = self._begin()
         if isinstance(body, bytes):
@@ -108,6 +108,14 @@ class UpstreamConnection(asyncio.Protocol):
         if not (self._complete and self._reusable and transport is not None) or self._portions:
             return False
         return not (transport.is_closing() or transport.get_write_buffer_size())
+
+    def give_up(self) -> None:
+        """No answer has begun, and it has been waited for long enough: whoever waits is told so."""
+        if self._status or self._failure is not None:
+            return
+        self._failure = UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "The upstream did not answer in time.")
+        self.close()
+        self._wake()
 
     def close(self) -> None:
         """End it, whatever it was doing."""

@@ -79,17 +79,14 @@ class Pool:
         head = write_head(f"{method} {whole_path} HTTP/1.1", [*own, *headers])
         connection = self._unused(address) or await self._connect(address, target.connect_seconds)
         self._busy.add(connection)
+        deadline = asyncio.get_running_loop().call_later(target.first_byte_seconds, connection.give_up)
         try:
-            async with asyncio.timeout(target.first_byte_seconds):
-                status, answered = await connection.send(head, body)
-        except TimeoutError as error:
-            self._discard(connection)
-            raise UpstreamFailed(
-                ErrorCode.UPSTREAM_TIMEOUT, "The upstream did not answer in time."
-            ) from error
+            status, answered = await connection.send(head, body)
         except BaseException:
             self._discard(connection)
             raise
+        finally:
+            deadline.cancel()
         return PooledAnswer(
             connection, status, answered, on_release=lambda: self._take_back(address, connection)
         )

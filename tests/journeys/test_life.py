@@ -104,22 +104,12 @@ async def before(folder: Path, upstream: StandIn, drain_seconds: float) -> Async
 # told to stop
 
 
-async def test_a_stream_that_runs_is_finished(tmp_path: Path) -> None:
+async def test_a_stream_that_runs_is_finished_and_was_its_connections_last(tmp_path: Path) -> None:
     async with stopping(tmp_path) as stopped:
         stopped.upstream.go_on.set()
-        assert await stopped.stream.some(END) == END
+        assert await stopped.stream.ends() == END
     (line, *_) = await stopped.house.ledger()
     assert line.cause == "served"
-
-
-async def test_whoever_asks_once_more_on_a_kept_connection_is_told_to_come_again(tmp_path: Path) -> None:
-    async with stopping(tmp_path) as stopped:
-        stopped.upstream.go_on.set()
-        await stopped.stream.some(END)
-        await stopped.stream.send(head(stopped.house.key) + BODY)
-        answer = await stopped.stream.answer()
-        assert (answer.status, answer.error["code"]) == (503, "draining")
-        assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
 
 
 async def test_a_request_that_is_still_arriving_is_served(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from gateway.simulator.log import Completion
 from tests.journeys.test_every_endpoint import without_ids
 from tests.support.house import House, hasten, house
 from tests.support.policy_files import write_policies
-from tests.support.wire import Wire, WireAnswer
 from tests.unit.upstream.stand_in import StandIn, chunked, cut, raw, standing_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -42,21 +41,6 @@ def faulty(body: Json, fault: str) -> Json:
     return {**body, "metadata": {"simulate": fault}}
 
 
-async def send(house_: House, wire: Wire, path: str, body: Json) -> None:
-    data = msgspec.json.encode(body)
-    head = (
-        f"POST /v1{path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {house_.key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-    )
-    await wire.send(head.encode() + data)
-
-
-async def stream(house_: House, path: str, body: Json) -> WireAnswer:
-    async with house_.wire() as wire:
-        await send(house_, wire, path, body)
-        return await wire.answer()
-
-
 def events(body: bytes) -> list[bytes]:
     return [event for event in body.split(b"\n\n") if event]
 
@@ -83,14 +67,14 @@ async def hasty(folder: Path, upstream: StandIn | None = None, **bounds: float) 
 
 @pytest.mark.parametrize(("path", "body"), [("/chat/completions", CHAT), ("/completions", COMPLETION)])
 async def test_usage_that_was_not_asked_for_is_not_seen(plain: House, path: str, body: Json) -> None:
-    answer = await stream(plain, path, body)
+    answer = await plain.raw(path, body)
     assert b'"usage"' not in answer.body
     assert without_ids(answer.body) == without_ids((await plain.direct(path, json=body)).body)
 
 
 @pytest.mark.parametrize(("path", "body"), [("/chat/completions", CHAT), ("/completions", COMPLETION)])
 async def test_usage_that_was_asked_for_is_passed_on(plain: House, path: str, body: Json) -> None:
-    answer = await stream(plain, path, body | USAGE)
+    answer = await plain.raw(path, body | USAGE)
     assert b'"usage":null' in answer.body
     assert without_ids(answer.body) == without_ids((await plain.direct(path, json=body | USAGE)).body)
 
@@ -98,7 +82,7 @@ async def test_usage_that_was_asked_for_is_passed_on(plain: House, path: str, bo
 @pytest.mark.parametrize("options", [{"include_usage": False}, {"include_obfuscation": False}, None])
 async def test_other_stream_options_are_kept(plain: House, options: Json | None) -> None:
     body = CHAT | {"stream_options": options}
-    answer = await stream(plain, "/chat/completions", body)
+    answer = await plain.raw("/chat/completions", body)
     sent = msgspec.json.decode(plain.simulator.requests[-1].body)["stream_options"]
     assert sent == {**(options or {}), "include_usage": True}
     own = await plain.direct("/chat/completions", json=body)
@@ -120,7 +104,7 @@ async def test_other_stream_options_are_kept(plain: House, options: Json | None)
 async def test_however_it_comes_it_is_passed_on_byte_for_byte(
     plain: House, path: str, body: Json, fault: str
 ) -> None:
-    answer = await stream(plain, path, faulty(body, fault))
+    answer = await plain.raw(path, faulty(body, fault))
     own = await plain.direct(path, json=faulty(body, fault))
     assert without_ids(answer.body) == without_ids(own.body)
     assert answer.whole
@@ -134,7 +118,7 @@ async def test_however_it_comes_it_is_passed_on_byte_for_byte(
 async def test_an_event_that_is_too_long_to_be_watched_is_passed_on(
     plain: House, path: str, body: Json, fault: str
 ) -> None:
-    answer = await stream(plain, path, faulty(body, fault))
+    answer = await plain.raw(path, faulty(body, fault))
     own = await plain.direct(path, json=faulty(body, fault))
     assert len(answer.body) > 1 << 20
     assert without_ids(answer.body) == without_ids(own.body)
@@ -142,14 +126,14 @@ async def test_an_event_that_is_too_long_to_be_watched_is_passed_on(
 
 async def test_it_is_passed_on_as_it_comes(plain: House) -> None:
     async with plain.wire() as wire:
-        await send(plain, wire, "/chat/completions", faulty(CHAT, "stall:1"))
+        await plain.send(wire, "/chat/completions", faulty(CHAT, "stall:1"))
         await wire.head()
         assert b'"role":"assistant"' in await wire.some(b"}\n\n")
         assert plain.simulator.requests[-1].completion is Completion.OPEN
 
 
 async def test_nothing_on_the_way_shall_hold_it_back_or_change_it(plain: House) -> None:
-    answer = await stream(plain, "/chat/completions", CHAT)
+    answer = await plain.raw("/chat/completions", CHAT)
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert answer.headers["cache-control"] == "no-cache, no-transform"
     assert answer.headers["x-accel-buffering"] == "no"
@@ -159,7 +143,7 @@ async def test_streams_that_run_at_once_do_not_mix(plain: House) -> None:
     bodies = [
         CHAT | {"messages": [{"role": "user", "content": f"Count to {number}"}]} for number in range(20)
     ]
-    answers = await asyncio.gather(*[stream(plain, "/chat/completions", body) for body in bodies])
+    answers = await asyncio.gather(*[plain.raw("/chat/completions", body) for body in bodies])
     for answer, body in zip(answers, bodies, strict=True):
         own = await plain.direct("/chat/completions", json=body)
         assert without_ids(answer.body) == without_ids(own.body)
@@ -181,7 +165,7 @@ async def test_http_1_0_gets_it_unchunked(plain: House) -> None:
 
 
 async def test_usage_in_a_line_that_is_too_long_to_watch_is_estimated(plain: House) -> None:
-    answer = await stream(plain, "/chat/completions", faulty(CHAT | USAGE, "huge_line:-2"))
+    answer = await plain.raw("/chat/completions", faulty(CHAT | USAGE, "huge_line:-2"))
     (line,) = await plain.ledger(answer.headers["x-request-id"])
     assert (line.source, line.cause) == ("estimated", "served")
     assert line.output_tokens > 20
@@ -204,7 +188,7 @@ async def test_usage_in_a_line_that_is_too_long_to_watch_is_estimated(plain: Hou
 async def test_a_cut_is_told_in_the_endpoints_dialect_and_left_visible(
     plain: House, path: str, body: Json, last: bytes | None
 ) -> None:
-    answer = await stream(plain, path, faulty(body, "cut:2"))
+    answer = await plain.raw(path, faulty(body, "cut:2"))
     *passed, error = events(answer.body)
     assert (answer.status, len(passed), answer.whole) == (200, 2, False)
     assert error.startswith(last or b'data: {"error":')
@@ -214,7 +198,7 @@ async def test_a_cut_is_told_in_the_endpoints_dialect_and_left_visible(
 
 
 async def test_a_cut_is_charged_for_what_had_come(plain: House) -> None:
-    answer = await stream(plain, "/chat/completions", faulty(CHAT, "cut:12"))
+    answer = await plain.raw("/chat/completions", faulty(CHAT, "cut:12"))
     request_id = answer.headers["x-request-id"]
     (line,) = await plain.ledger(request_id)
     assert (line.cause, line.source, line.status) == ("upstream_failed", "partial", 200)
@@ -227,7 +211,7 @@ async def test_a_cut_is_charged_for_what_had_come(plain: House) -> None:
 async def test_a_cut_inside_an_event_does_not_swallow_the_error(tmp_path: Path) -> None:
     half = b'data: {"choices":[{"index":0,"delta":{"content":"Qui'
     async with standing_in(cut(chunked(half, end=b""))) as upstream, hasty(tmp_path, upstream) as house_:
-        answer = await stream(house_, "/chat/completions", CHAT | USAGE)
+        answer = await house_.raw("/chat/completions", CHAT | USAGE)
     assert answer.body.startswith(half + b"\n\n")
     assert told_at_the_end(answer.body)["error"]["code"] == "upstream_error"
 
@@ -236,7 +220,7 @@ async def test_a_cut_inside_an_event_does_not_swallow_the_error(tmp_path: Path) 
 async def test_an_error_of_the_upstreams_own_is_passed_on_as_it_is(
     plain: House, path: str, body: Json
 ) -> None:
-    answer = await stream(plain, path, faulty(body, "error_in_stream:3"))
+    answer = await plain.raw(path, faulty(body, "error_in_stream:3"))
     own = await plain.direct(path, json=faulty(body, "error_in_stream:3"))
     assert without_ids(answer.body) == without_ids(own.body)
     assert answer.whole
@@ -249,7 +233,7 @@ async def test_an_error_of_the_upstreams_own_is_passed_on_as_it_is(
 @pytest.mark.parametrize(("path", "body"), [("/chat/completions", CHAT), ("/responses", RESPONSE)])
 async def test_silence_is_ended_and_told(tmp_path: Path, path: str, body: Json) -> None:
     async with hasty(tmp_path, stream_gap_seconds=0.1) as house_:
-        answer = await stream(house_, path, faulty(body, "stall:4"))
+        answer = await house_.raw(path, faulty(body, "stall:4"))
         told = told_at_the_end(answer.body)
         assert told.get("code", told.get("error", {}).get("code")) == "upstream_timeout"
         assert (len(events(answer.body)), answer.whole) == (5, False)
@@ -272,7 +256,7 @@ async def test_a_stream_that_takes_too_long_is_ended(tmp_path: Path) -> None:
             await hasten(1)
 
     async with standing_in(drip) as upstream, hasty(tmp_path, upstream, stream_seconds=0.2) as house_:
-        answer = await stream(house_, "/chat/completions", CHAT)
+        answer = await house_.raw("/chat/completions", CHAT)
     assert told_at_the_end(answer.body)["error"]["code"] == "upstream_timeout"
 
 
@@ -281,7 +265,7 @@ async def test_a_stream_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 async def test_silence_is_filled_with_comments_between_events(tmp_path: Path) -> None:
     async with hasty(tmp_path, keep_alive_seconds=0.05, stream_gap_seconds=0.5) as house_:
-        answer = await stream(house_, "/chat/completions", faulty(CHAT, "stall:3"))
+        answer = await house_.raw("/chat/completions", faulty(CHAT, "stall:3"))
     *passed, error = events(answer.body)
     assert passed[3:] == [b": keep-alive"] * len(passed[3:])
     assert len(passed) > 5
@@ -294,7 +278,7 @@ async def test_silence_inside_an_event_is_left_alone(tmp_path: Path) -> None:
         standing_in(raw(chunked(half, end=b""))) as upstream,
         hasty(tmp_path, upstream, keep_alive_seconds=0.05, stream_gap_seconds=0.5) as house_,
     ):
-        answer = await stream(house_, "/responses", RESPONSE)
+        answer = await house_.raw("/responses", RESPONSE)
     assert b"keep-alive" not in answer.body
 
 
@@ -303,7 +287,7 @@ async def test_silence_inside_an_event_is_left_alone(tmp_path: Path) -> None:
 
 async def test_a_client_that_leaves_cancels_the_upstream(plain: House) -> None:
     async with plain.wire() as wire:
-        await send(plain, wire, "/chat/completions", faulty(CHAT, "stall:12"))
+        await plain.send(wire, "/chat/completions", faulty(CHAT, "stall:12"))
         await wire.head()
     seen = plain.simulator.requests[-1]
     async with asyncio.timeout(1):
@@ -314,7 +298,7 @@ async def test_a_client_that_leaves_cancels_the_upstream(plain: House) -> None:
 async def test_a_client_that_leaves_is_charged_for_what_had_come(tmp_path: Path) -> None:
     async with hasty(tmp_path) as house_:
         async with house_.wire() as wire:
-            await send(house_, wire, "/chat/completions", faulty(CHAT, "stall:12"))
+            await house_.send(wire, "/chat/completions", faulty(CHAT, "stall:12"))
             await wire.head()
             for _ in range(12):
                 await wire.some(b"}\n\n")
@@ -328,7 +312,7 @@ async def test_a_client_that_leaves_is_charged_for_what_had_come(tmp_path: Path)
 async def test_a_client_that_leaves_before_the_first_byte_is_charged_for_its_prompt(tmp_path: Path) -> None:
     async with hasty(tmp_path) as house_:
         async with house_.wire() as wire:
-            await send(house_, wire, "/chat/completions", faulty(CHAT, "hang"))
+            await house_.send(wire, "/chat/completions", faulty(CHAT, "hang"))
             seen = await house_.simulator.arrival()
         async with asyncio.timeout(1):
             await seen.ended.wait()
@@ -366,7 +350,7 @@ async def test_a_client_that_does_not_read_holds_the_upstream_back(tmp_path: Pat
         hasty(tmp_path, upstream) as house_,
         house_.wire() as wire,
     ):
-        await send(house_, wire, "/chat/completions", CHAT)
+        await house_.send(wire, "/chat/completions", CHAT)
         async with asyncio.timeout(10):
             await endless.held_back.wait()
 
@@ -377,7 +361,7 @@ async def test_a_client_that_does_not_read_for_long_is_left(tmp_path: Path) -> N
         hasty(tmp_path, upstream, client_write_seconds=0.2) as house_,
         house_.wire() as wire,
     ):
-        await send(house_, wire, "/chat/completions", CHAT)
+        await house_.send(wire, "/chat/completions", CHAT)
         async with asyncio.timeout(10):
             await upstream.left.get()
         logged = await house_.ended("client_left")

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from gateway.simulator.faults import Fault
@@ -246,14 +245,7 @@ async def test_a_long_answer_that_breaks_off_is_visibly_cut(plain: House) -> Non
         "input": [f"text {number}" for number in range(30)],
         "metadata": {"simulate": "cut_body"},
     }
-    data = msgspec.json.encode(body)
-    async with plain.wire() as wire:
-        head = (
-            f"POST /v1/embeddings HTTP/1.1\r\nhost: a\r\napi-key: {plain.key}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-        )
-        await wire.send(head.encode() + data)
-        answer = await wire.answer()
+    answer = await plain.raw("/embeddings", body)
     assert (answer.status, answer.whole) == (200, False)
     (line,) = await plain.ledger(answer.headers["x-request-id"])
     assert (line.cause, line.source) == ("upstream_failed", "partial")
@@ -267,14 +259,7 @@ async def test_a_compressed_answer_is_passed_on_as_it_is_and_estimated(plain: Ho
         "stream": stream,
         "metadata": {"simulate": "gzip"},
     }
-    data = msgspec.json.encode(body)
-    async with plain.wire() as wire:
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\napi-key: {plain.key}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-        )
-        await wire.send(head.encode() + data)
-        answer = await wire.answer()
+    answer = await plain.raw("/chat/completions", body)
     assert (answer.headers["content-encoding"], answer.whole) == ("gzip", True)
     seen = plain.simulator.requests[-1].body
     own = await plain.direct("/chat/completions", data=seen, headers={"content-type": "application/json"})

@@ -24,7 +24,7 @@ from gateway.simulator.pace import Pace
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator
 from tests.support.eventually import eventually
-from tests.support.wire import Wire, connected
+from tests.support.wire import Wire, WireAnswer, connected
 
 UPSTREAM_KEY = "sk-upstream-0123456789"
 PEPPER = "a pepper for tests only"
@@ -99,6 +99,21 @@ class House:
         """POST to the simulator itself, as the gateway would: what it says when nobody is in between."""
         headers = {"authorization": f"Bearer {UPSTREAM_KEY}", **options.pop("headers", {})}
         return await self._ask("POST", f"{self.settings.upstream.base_url}{path}", headers=headers, **options)
+
+    async def send(self, wire: Wire, path: str, body: Mapping[str, Any]) -> None:
+        """POST JSON on a bare connection."""
+        data = msgspec.json.encode(body)
+        head = (
+            f"POST /v1{path} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {self.key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+        )
+        await wire.send(head.encode() + data)
+
+    async def raw(self, path: str, body: Mapping[str, Any]) -> WireAnswer:
+        """POST JSON; the answer as it came, however it ended."""
+        async with self.wire() as wire:
+            await self.send(wire, path, body)
+            return await wire.answer()
 
     @asynccontextmanager
     async def wire(self) -> AsyncIterator[Wire]:

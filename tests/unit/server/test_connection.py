@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.core.errors import ErrorCode
 from gateway.wire.error_body import error_body
 from tests.support.eventually import eventually
-from tests.support.wire import connected
+from tests.support.wire import Wire, connected
 from tests.unit.server.edge import get, post, serving
 
 SECRET = "gwk_abcdefghijkl_secretsecretsecret"
@@ -32,6 +32,13 @@ class Busy:
         self.body = await request.read()
         await self.go_on.wait()
         return web.Response(text="done")
+
+
+async def nothing_happens(wire: Wire) -> None:
+    """For longer than the heads in this file are waited for."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await wire.ends()
 
 
 # What is not HTTP.
@@ -171,7 +178,7 @@ async def test_a_head_that_drips_is_not_waited_for() -> None:
         async def drip() -> None:
             while True:
                 await wire.send(b"x: y\r\n")
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.005)
 
         dripping = asyncio.create_task(drip())
         assert await wire.ends() == b""
@@ -193,7 +200,7 @@ async def test_a_whole_head_stops_its_clock() -> None:
         await asyncio.sleep(0)
         await wire.send(get()[-2:])
         await busy.began.wait()
-        await asyncio.sleep(0.1)
+        await nothing_happens(wire)
         busy.go_on.set()
         assert (await wire.answer()).status == 200
 
@@ -203,7 +210,7 @@ async def test_a_body_is_not_the_heads_affair() -> None:
     async with serving(busy, head_seconds=0.05) as edge, connected(edge.address) as wire:
         await wire.send(post(b"late")[:-4])
         await busy.began.wait()
-        await asyncio.sleep(0.1)
+        await nothing_happens(wire)
         busy.go_on.set()
         await wire.send(b"late")
         assert (await wire.answer()).status == 200

@@ -230,7 +230,7 @@ async def test_a_large_body_may_take_longer_than_a_pause() -> None:
         began = asyncio.get_running_loop().time()
         while asyncio.get_running_loop().time() < began + 0.4:
             await wire.send(b"1\r\nx\r\n")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0)
         await wire.send(b"0\r\n\r\n")
         assert set(await reader.body()) == {ord("x")}
 
