@@ -49,7 +49,9 @@ class Accounting:
         async def admit(attempt: Attempt) -> None:
             await self._recorder.admit(exchange, attempt, expected)
             if exchange.attempts:
-                self._settle_attempt(exchange, exchange.attempts[-1], _NOTHING, Cause.UPSTREAM_FAILED)
+                before = exchange.attempts[-1]
+                usage = _NOTHING if before.status is None else _NOT_BILLED
+                self._settle_attempt(exchange, before, usage, Cause.UPSTREAM_FAILED)
             else:
                 self._metrics.sent_after(self._clock.monotonic() - exchange.started)
             exchange.attempts.append(attempt)

@@ -126,7 +126,7 @@ async def assembled(
         # who asks, and what they may do
         authenticator = KeyAuthenticator(store=SqlKeyStore(database), pepper=_pepper(settings), clock=clock)
         await authenticator.refresh()
-        background.every("key_epoch", _KEY_POLL_SECONDS, authenticator.refresh)
+        background.every("key_epoch", _KEY_POLL_SECONDS, _key_poll(authenticator, alarms))
         book = PolicyBook(policies)
         metrics.policies_loaded(book.version)
         watcher = PolicyWatcher(
@@ -276,7 +276,9 @@ def _limiter(
         return memory, lambda: False
     redis = RedisLimiter(client=connect(url))
     stack.push_async_callback(redis.close)
-    resilient = ResilientLimiter(primary=redis, fallback=memory, clock=clock, on_change=alarms.redis)
+    resilient = ResilientLimiter(
+        primary=redis, fallback=memory, clock=clock, on_change=alarms.redis, share=1 / settings.replicas
+    )
     background.loop("redis", redis.run)
     background.loop("redis_breaker", resilient.run)
     return resilient, lambda: resilient.degraded
@@ -336,6 +338,18 @@ def _database_file(settings: Settings) -> Path | None:
 def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def _key_poll(authenticator: KeyAuthenticator, alarms: Alarms) -> Callable[[], Awaitable[None]]:
+    async def poll() -> None:
+        try:
+            await authenticator.refresh()
+        except StoreUnavailable as error:
+            alarms.keys(error)
+        else:
+            alarms.keys(None)
+
+    return poll
 
 
 def _recovery(recorder: Recorder, alarms: Alarms) -> Callable[[], Awaitable[None]]:

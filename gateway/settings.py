@@ -143,6 +143,11 @@ class Settings(_Section):
     redis_url: SecretStr = Field(
         SecretStr(""), description="Shared counters, `redis://…`. Empty: counters in memory, for one process."
     )
+    replicas: int = Field(
+        1,
+        gt=0,
+        description="Gateways that share the Redis. While it is away, each enforces its part of every limit.",
+    )
     database_url: SecretStr = Field(
         SecretStr("sqlite:///var/gateway.db"),
         description="Keys and the usage ledger: `sqlite:///path` or `postgresql://…`.",

@@ -1,7 +1,8 @@
 """How the command speaks: results on standard output, everything said about them on standard error."""
 
+import sys
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -9,7 +10,9 @@ from rich.text import Text
 
 from gateway.settings import Settings, SettingsError, load_settings
 
-out = Console(soft_wrap=True, highlight=False)
+_PIPED_WIDTH: Final = 200
+
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 

@@ -44,16 +44,12 @@ def serve(
 
 async def _serve(settings: Settings, *, welcome: bool) -> None:
     if not welcome:
-        await _serve_until_stopped(settings, welcome=False)
-    else:
-        async with _with_upstream(settings) as ready:
-            await _serve_until_stopped(ready, welcome=True)
-
-
-async def _serve_until_stopped(settings: Settings, *, welcome: bool) -> None:
-    async with assembled(settings) as gateway:
-        if welcome:
-            await greet(settings, gateway.address, gateway.admin_address)
+        async with assembled(settings) as gateway:
+            await _stopped(gateway)
+        return
+    simulated = takes_the_simulator(settings)
+    async with _with_upstream(settings) as ready, assembled(ready) as gateway:
+        await greet(ready, gateway.address, gateway.admin_address, simulated=simulated)
         await _stopped(gateway)
 
 

@@ -54,7 +54,9 @@ def usage(
 def _as_table(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
     if not rows:
         return
-    table = Table(*groups, box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for name in groups:
+        table.add_column(name, overflow="fold")
     for heading in ("attempts", "input", "cached", "output", "USD"):
         table.add_column(heading, justify="right")
     table.add_column("")

@@ -37,29 +37,32 @@ def takes_the_simulator(settings: Settings) -> bool:
     return settings.upstream.base_url == OPENAI and settings.upstream.api_key is None
 
 
-async def greet(settings: Settings, address: str, admin_address: str) -> None:
+async def greet(settings: Settings, address: str, admin_address: str, *, simulated: bool) -> None:
     """Print the first screen; what it shows of the key is shown this once."""
-    upstream = settings.upstream.base_url
-    before = upstream if upstream == OPENAI else f"{upstream} (the simulator: no account, no money)"
-    out.print(f"\n[bold]The gateway listens on http://{address}[/], before {before}.")
-    key = await _first_key(settings)
+    upstream = "the simulator (no account, no money)" if simulated else settings.upstream.base_url
+    out.print(f"\n[bold]The gateway listens on http://{address}[/], before {upstream}.")
+    url = f"http://{address}/v1"
+    team, key = await _first_key(settings)
     if key is None:
-        out.print("The first key was shown when it was made. Another one:")
-        out.print(f"  .venv/bin/gateway keys create --team {_PREFERRED_TEAM} --name another\n")
+        out.print("The first key was shown when it was made; this makes another one:\n", highlight=False)
+        sys.stdout.write(
+            f"export OPENAI_BASE_URL={url}\n.venv/bin/gateway keys create --team {team} --name another\n"
+        )
     else:
-        sys.stdout.write(_PASTE.format(url=f"http://{address}/v1", key=key))
+        sys.stdout.write(_PASTE.format(url=url, key=key))
     out.print(
         "\nUsage:   [bold].venv/bin/gateway usage[/]   (or --by day, --format csv)"
         f"\nMetrics: http://{admin_address}/metrics"
         f"\nRules:   {settings.policies_dir}/ (edit and save: they are reloaded)"
         "\nCtrl-C stops it.\n"
     )
+    sys.stdout.flush()
 
 
-async def _first_key(settings: Settings) -> str | None:
-    """A key for the example team; None when it was made on an earlier run."""
+async def _first_key(settings: Settings) -> tuple[str, str | None]:
+    """The example team, and a key for it; None when that was made on an earlier run."""
     async with key_desk(settings) as desk:
         team = _PREFERRED_TEAM if _PREFERRED_TEAM in desk.teams else min(desk.teams)
         with suppress(NameTaken):
-            return await desk.create(team, _KEY_NAME, None)
-    return None
+            return team, await desk.create(team, _KEY_NAME, None)
+    return team, None

@@ -157,4 +157,4 @@ def _postgresql(url: URL, threads: int) -> Engine:
             connect_args={"connect_timeout": int(SECONDS)},
         )
     except ModuleNotFoundError as error:
-        raise ValueError("PostgreSQL needs its driver: pip install 'openai-gateway[postgres]'") from error
+        raise ValueError("PostgreSQL needs its driver: .venv/bin/pip install 'psycopg[binary]'") from error

@@ -103,7 +103,7 @@ def _not_allowed(asked: str, param: str, mode: Mode) -> Deny:
 
 def _goes_away(model: Model, param: str) -> Deny:
     instead = f" Use `{model.replacement}` instead." if model.replacement else ""
-    reason = f"The model `{model.name}` goes away on {model.deprecated}.{instead}"
+    reason = f"The model `{model.name}` is announced to go away on {model.deprecated}.{instead}"
     return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _DEPRECATED, Mode.WARN, param)
 
 

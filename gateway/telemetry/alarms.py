@@ -15,11 +15,23 @@ class Alarms:
         self._metrics = metrics
         self._log = log
         self._clock = clock
+        self._keys_away = False
 
     def redis(self, away: bool, why: str) -> None:
         """Limits are degraded from now on, or no longer."""
         self._metrics.degraded("redis", away)
         self._log.warning("redis_away" if away else "redis_back", why=why)
+
+    def keys(self, trouble: StoreUnavailable | None) -> None:
+        """Keys cannot be looked up, so that only those seen lately are known; or can again (None)."""
+        if self._keys_away == (trouble is not None):
+            return
+        self._keys_away = trouble is not None
+        self._metrics.degraded("keys", self._keys_away)
+        if trouble is None:
+            self._log.warning("keys_back")
+        else:
+            self._log.error("keys_away", why=str(trouble))
 
     def ledger(self, trouble: StoreUnavailable | None) -> None:
         """The ledger cannot be written, or can again (None)."""

@@ -86,7 +86,7 @@ async def test_a_key_can_differ_from_its_team(home: House) -> None:
 
 async def test_a_model_that_goes_away_is_announced(home: House) -> None:
     answer = await home.chat()
-    assert answer.headers["x-gateway-warning"] == "models.deprecated; model_not_allowed"
+    assert answer.headers["x-gateway-warning"].startswith("models.deprecated; model_not_allowed; ")
 
 
 # four modes
@@ -190,7 +190,7 @@ async def test_the_upstream_gets_what_the_rules_made_of_it(tmp_path: Path) -> No
             "top_p": 0.9,
             "seed": 5,
         }
-        assert answer.headers["x-gateway-warning"] == "shaping.tried; request_exceeds_limit"
+        assert answer.headers["x-gateway-warning"].startswith("shaping.tried; request_exceeds_limit; ")
 
 
 async def test_an_input_that_cannot_fit_is_refused_before_it_is_paid_for(home: House) -> None:

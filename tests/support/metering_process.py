@@ -1,7 +1,7 @@
 """A process of its own that has a ledger: `python -m tests.support.metering_process FILE ADMITTED SETTLED`.
 
-It admits so many attempts and settles the first so many of them, and says `ready` when all that is written. Then
-it lives until it is killed, or until its standard input ends: then it closes its ledger.
+It admits so many attempts and settles the first so many of them, and says `ready` when all that is written.
+Then it lives until it is killed, or until its standard input ends: then it closes its ledger.
 """
 
 import asyncio

@@ -47,6 +47,5 @@ def test_what_does_not_answer_in_text_has_no_output(dialect: Dialect) -> None:
     assert output_tokens(call(dialect)) == 0
 
 
-
 def test_what_shaping_changed_counts() -> None:
     assert output_tokens(call(max_tokens=100).changed({"max_tokens": 8})) == 8

@@ -177,11 +177,7 @@ def test_two_attempts_cost_what_one_of_both_would_but_for_rounding(
     first: Usage, second: Usage, price: Price
 ) -> None:
     both = used(
-        **{
-            unit: getattr(first, unit) + getattr(second, unit)
-            for unit in Usage._fields
-            if unit != "source"
-        }
+        **{unit: getattr(first, unit) + getattr(second, unit) for unit in Usage._fields if unit != "source"}
     )
     apart = (cost(first, price, Meter.TOKENS) or 0) + (cost(second, price, Meter.TOKENS) or 0)
     assert abs(apart - (cost(both, price, Meter.TOKENS) or 0)) <= 1

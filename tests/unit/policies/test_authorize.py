@@ -161,7 +161,9 @@ def test_users_of_a_model_that_goes_away_are_warned(policy: Policies) -> None:
     deny = authorize_call(policy(), asking(model="gpt-4o-mini"))[0]
 
     assert (deny.mode, deny.rule) == (Mode.WARN, "models.deprecated")
-    assert deny.reason == "The model `gpt-4o-mini` goes away on 2027-01-14. Use `gpt-4o` instead."
+    assert (
+        deny.reason == "The model `gpt-4o-mini` is announced to go away on 2027-01-14. Use `gpt-4o` instead."
+    )
 
 
 def test_the_list_of_models_is_what_the_caller_may_use(policy: Policies) -> None:

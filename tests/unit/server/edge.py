@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import pytest
 import structlog
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from gateway.core.incoming import HeaderList
 from gateway.server.connection import ClientServer
 from gateway.server.reply import ClientReply
 from gateway.telemetry.logging import LogSink, make_logger
+from tests.support.wire import Wire
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Act = Callable[[ClientReply], Awaitable[None]]
@@ -116,6 +118,19 @@ class Log:
     def text(self) -> str:
         self._sink.flush()
         return self._stream.getvalue().decode()
+
+
+async def turn_over() -> None:
+    """Let the loop deliver what is on its way over local sockets."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def nothing_comes(wire: Wire) -> None:
+    """For a tenth of a second: no answer, and no end of the connection."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await wire.ends()
 
 
 def an_exchange(**changes: Any) -> Exchange:

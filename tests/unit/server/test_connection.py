@@ -9,8 +9,8 @@ from aiohttp import web
 from gateway.core.errors import ErrorCode
 from gateway.wire.error_body import error_body
 from tests.support.eventually import eventually
-from tests.support.wire import Wire, connected
-from tests.unit.server.edge import get, post, serving
+from tests.support.wire import connected
+from tests.unit.server.edge import get, nothing_comes, post, serving, turn_over
 
 SECRET = "gwk_abcdefghijkl_secretsecretsecret"
 
@@ -32,13 +32,6 @@ class Busy:
         self.body = await request.read()
         await self.go_on.wait()
         return web.Response(text="done")
-
-
-async def nothing_happens(wire: Wire) -> None:
-    """For longer than the heads in this file are waited for."""
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await wire.ends()
 
 
 # What is not HTTP.
@@ -147,6 +140,7 @@ async def test_a_fault_of_our_own_says_nothing_of_itself(caplog: pytest.LogCaptu
     async with serving(faulty) as edge, connected(edge.address) as wire:
         await wire.send(get())
         answer = await wire.answer()
+        assert await wire.ends() == b""
     assert (answer.status, answer.error["code"]) == (500, "internal_error")
     assert SECRET.encode() not in answer.body
     assert SECRET not in caplog.text
@@ -159,6 +153,23 @@ async def test_a_handler_that_runs_out_of_time_is_a_fault_of_our_own() -> None:
     async with serving(slow) as edge, connected(edge.address) as wire:
         await wire.send(get())
         assert (await wire.answer()).error["code"] == "internal_error"
+
+
+async def test_an_answer_that_cannot_be_written_is_not_logged_by_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Unwritable(web.Response):
+        async def prepare(self, _: web.BaseRequest) -> None:
+            raise ValueError(SECRET)
+
+    async def faulty(_: web.BaseRequest) -> web.StreamResponse:
+        return Unwritable()
+
+    caplog.set_level(logging.DEBUG)
+    async with serving(faulty) as edge, connected(edge.address) as wire:
+        await wire.send(get())
+        assert await wire.ends() == b""
+    assert SECRET not in caplog.text
 
 
 # The head's deadline.
@@ -197,10 +208,10 @@ async def test_a_whole_head_stops_its_clock() -> None:
     busy = Busy()
     async with serving(busy, head_seconds=0.05) as edge, connected(edge.address) as wire:
         await wire.send(get()[:-2])
-        await asyncio.sleep(0)
+        await turn_over()
         await wire.send(get()[-2:])
         await busy.began.wait()
-        await nothing_happens(wire)
+        await nothing_comes(wire)
         busy.go_on.set()
         assert (await wire.answer()).status == 200
 
@@ -210,7 +221,7 @@ async def test_a_body_is_not_the_heads_affair() -> None:
     async with serving(busy, head_seconds=0.05) as edge, connected(edge.address) as wire:
         await wire.send(post(b"late")[:-4])
         await busy.began.wait()
-        await nothing_happens(wire)
+        await nothing_comes(wire)
         busy.go_on.set()
         await wire.send(b"late")
         assert (await wire.answer()).status == 200

@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.core.errors import ClientLeft, ErrorCode, GatewayError
 from gateway.server.incoming import BodyBounds, ClientRequest
 from tests.support.wire import Wire, connected
-from tests.unit.server.edge import get, post, serving
+from tests.unit.server.edge import get, nothing_comes, post, serving
 
 LIMIT = 100_000
 PATIENT = BodyBounds(seconds=30.0, bytes_per_second=1, grace=30.0)
@@ -221,6 +221,16 @@ async def test_what_was_fast_so_far_is_no_credit_for_a_stall() -> None:
     async with reading_by(in_portions, bounds) as (reader, wire):
         await wire.send(post(b"x" * LIMIT)[:-1])
         assert await reader.refusal() is ErrorCode.REQUEST_TIMEOUT
+
+
+@each_way
+async def test_a_body_that_was_fast_so_far_may_pause(reading: Reading) -> None:
+    bounds = BodyBounds(seconds=30.0, bytes_per_second=1, grace=0.05)
+    async with reading_by(reading, bounds) as (reader, wire):
+        await wire.send(post(b"x" * 1000)[:-1])
+        await nothing_comes(wire)
+        await wire.send(b"x")
+        assert await reader.body() == b"x" * 1000
 
 
 async def test_a_large_body_may_take_longer_than_a_pause() -> None:

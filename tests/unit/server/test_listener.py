@@ -47,6 +47,9 @@ class House:
         return reply.response
 
     async def _answer(self, request: web.BaseRequest, reply: ClientReply) -> None:
+        if request.path == "/stubborn":
+            self.began.set()
+            await asyncio.Event().wait()
         with self.gate.until_cleared():
             await reply.start(200, [("content-type", "text/event-stream")])
             await reply.write(b"data: 1\n\n")
@@ -234,7 +237,8 @@ async def test_the_close_drains_first() -> None:
 
 async def test_the_close_ends_what_does_not_end_by_itself() -> None:
     async with opened(drain_seconds=0.01) as house, connected(house.listener.address) as wire:
-        await wire.send(get()[:-2])
+        await wire.send(get(path="/stubborn"))
+        await house.began.wait()
         await house.listener.close()
         assert await wire.ends() == b""
 

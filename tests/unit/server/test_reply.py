@@ -11,7 +11,7 @@ from gateway.core.errors import ClientLeft
 from gateway.server.reply import ClientReply
 from tests.support.eventually import eventually
 from tests.support.wire import WireAnswer, connected
-from tests.unit.server.edge import Act, Replying, get, serving
+from tests.unit.server.edge import Act, Replying, get, serving, turn_over
 
 EVENTS = ("content-type", "text/event-stream")
 
@@ -395,6 +395,32 @@ async def test_a_client_that_takes_nothing_keeps_no_connection() -> None:
     async with serving(replying) as edge, deaf(edge.address):
         assert await replying.outcome() is None
         await eventually(lambda: not edge.server.connections)
+
+
+async def test_what_a_client_has_not_taken_is_not_kept_for_it() -> None:
+    async def act(reply: ClientReply) -> None:
+        with pytest.raises(ClientLeft):
+            await flood(reply)
+        reply.drop()
+
+    replying = Replying(act, write_seconds=0.05)
+    async with serving(replying) as edge, deaf(edge.address):
+        assert await replying.outcome() is None
+        await turn_over()
+        assert edge.server.connections == []
+
+
+async def test_nobody_can_be_dropped_twice() -> None:
+    async def act(reply: ClientReply) -> None:
+        reply.drop()
+        await turn_over()
+        reply.drop()
+        reply.cut()
+
+    replying = Replying(act)
+    async with serving(replying) as edge, connected(edge.address) as wire:
+        await wire.send(get())
+        assert await wire.ends() == b""
 
 
 async def test_a_client_that_is_slow_gets_all_of_it() -> None:

@@ -121,9 +121,8 @@ async def test_nothing_is_sent_that_cannot_be_put_on_record(pool: Pool) -> None:
         raise Refused(ErrorCode.METERING_UNAVAILABLE, "the journal is full")
 
     async with standing_in() as upstream:
-        with pytest.raises(Refused):
-            with await Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
-                pass
+        with pytest.raises(Refused), await Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
+            pass
         assert (upstream.requests, upstream.connections) == ([], 0)
 
 
@@ -167,9 +166,8 @@ async def test_leaving_early_closes_the_connection(pool: Pool) -> None:
 async def test_leaving_by_an_error_closes_the_connection(pool: Pool) -> None:
     async with standing_in(raw(chunked(b"data: 1\n\n", end=b""))) as upstream:
         journey = Journey(pool, upstream.port)
-        with pytest.raises(ZeroDivisionError):
-            with await journey.sender.send(MODEL, outgoing(), journey.admit):
-                raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError), await journey.sender.send(MODEL, outgoing(), journey.admit):
+            raise ZeroDivisionError
         await upstream.left.get()
 
 
@@ -183,9 +181,11 @@ async def test_leaving_after_the_end_keeps_the_connection(pool: Pool) -> None:
 
 async def test_an_upstream_that_is_not_set_up_cannot_be_reached(pool: Pool) -> None:
     sender = Sender(pool=pool, targets=Targets({}), clock=ManualClock())
-    with pytest.raises(UpstreamFailed) as failed:
-        with await sender.send(MODEL, outgoing(), Journey(pool, 1).admit):
-            pass
+    with (
+        pytest.raises(UpstreamFailed) as failed,
+        await sender.send(MODEL, outgoing(), Journey(pool, 1).admit),
+    ):
+        pass
     assert failed.value.code is ErrorCode.UPSTREAM_UNREACHABLE
 
 
@@ -353,7 +353,6 @@ async def test_a_retry_that_is_not_put_on_record_is_not_sent(pool: Pool) -> None
             raise Refused(ErrorCode.METERING_UNAVAILABLE, "the journal is full")
 
     async with standing_in(whole(b"{}", status=BUSY)) as upstream:
-        with pytest.raises(Refused):
-            with await Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
-                pass
+        with pytest.raises(Refused), await Journey(pool, upstream.port).sender.send(MODEL, outgoing(), admit):
+            pass
         assert len(upstream.requests) == 1
