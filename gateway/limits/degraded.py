@@ -169,14 +169,14 @@ class ResilientLimiter:
         """The same demands, of limits that are this replica's share."""
         if self._share == 1.0:
             return hold
-        return replace(hold, demands=tuple(_part(demand, self._share) for demand in hold.demands))
+        return hold._replace(demands=tuple(_part(demand, self._share) for demand in hold.demands))
 
 
 def _part(demand: Demand, share: float) -> Demand:
     """The demand on a part of its limit. What fits the whole limit still fits a part that nobody uses."""
     limit = demand.limit
     if demand.rate is None:
-        return replace(demand, limit=replace(limit, amount=max(1, int(limit.amount * share))))
+        return demand._replace(limit=replace(limit, amount=max(1, int(limit.amount * share))))
     burst = max(int(limit.burst * share), min(demand.cost, limit.burst), 1)
     part = replace(limit, seconds=limit.seconds / share, burst=burst)
     return demand_of(part, demand.bucket, demand.cost)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.core.decision import Deny
 from gateway.core.policy import Limit
@@ -10,8 +10,7 @@ from gateway.core.standing import Standing
 from gateway.limits.bucket import Rate
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What one exchange wants of one limit."""
 
     limit: Limit
@@ -23,16 +22,14 @@ class Demand:
     """The numbers of a rate limit; None for slots."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """Everything that one exchange wants, under the exchange's id: at least one demand, all of one team."""
 
     exchange_id: str
     demands: tuple[Demand, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """What an exchange really spent of what it held."""
 
     hold: Hold
@@ -40,8 +37,7 @@ class Spent:
     """For each demand, in its order: requests or tokens. Unread for slots, which are always freed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """Everything is held."""
 
     standings: tuple[Standing, ...]

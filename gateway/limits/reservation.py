@@ -84,7 +84,7 @@ class Reservations:
         self._on_leak = on_leak
         self._demands = Demands()
         self._live: dict[str, Hold] = {}
-        """Reservations that hold a slot."""
+        """Reservations that are not settled."""
         self._spents: list[Spent] = []
 
     async def reserve(
@@ -108,7 +108,7 @@ class Reservations:
             raise
         if isinstance(decision, Refusal):
             self._refusals.remember(principal, policy, decision)
-        elif any(demand.rate is None for demand in hold.demands):
+        else:
             self._live[exchange_id] = hold
         return Reservation(decision=decision, hold=hold, settle=self._settle, on_leak=self._on_leak)
 
@@ -120,7 +120,8 @@ class Reservations:
         self._live.pop(spent.hold.exchange_id, None)
         if spent.hold.demands:
             self._spents.append(spent)
-            self._hand_over(self._settle_waiting)
+            if len(self._spents) == 1:
+                self._hand_over(self._settle_waiting)
 
     async def _settle_waiting(self) -> None:
         """All that wait. Whoever is handed over after them finds nothing left to do."""

@@ -40,13 +40,6 @@ def judge(demands: Sequence[Demand], fit: Sequence[bool], levels: Sequence[int])
     return Refusal(deny, standings, demand)
 
 
-def _standing(demand: Demand, level: int) -> Standing:
-    limit, rate = demand.limit, demand.rate
-    if rate is None:
-        return Standing(limit.name, limit.counts, limit.amount, max(0, limit.amount - level), 0.0)
-    return Standing(limit.name, limit.counts, limit.amount, rate.remaining(level), rate.seconds_to_pay(level))
-
-
 def _standings(demands: Sequence[Demand], levels: Sequence[int]) -> tuple[Standing, ...]:
     """Of rates alone; and not of those in shadow mode, since the client is to notice nothing."""
     standings = []

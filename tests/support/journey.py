@@ -1,29 +1,25 @@
-"""A journey without sockets: a request, an upstream's answer and a client, all in memory, before the real pipeline."""
+"""The real pipeline on memory stores: everything of a journey but its sockets."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import msgspec
-from multidict import CIMultiDict
 
 from gateway.accounting import Accounting
+from gateway.auth.api_keys import hash_secret, new_key
 from gateway.auth.authenticator import KeyAuthenticator
-from gateway.auth.desk import KeyDesk
+from gateway.auth.interfaces import KeyStore, StoredKey
 from gateway.auth.memory import MemoryKeyStore
-from gateway.core.attempt import Attempt
-from gateway.core.errors import ClientLeft, ErrorCode, Refused, StoreUnavailable, UpstreamFailed
+from gateway.background import Job
 from gateway.core.exchange import Exchange
-from gateway.core.incoming import HeaderList
-from gateway.core.policy import Catalogue, Model, Policy
+from gateway.core.policy import AllowList, Catalogue, Model, Policy
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
+from gateway.limits.interfaces import Limiter
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
-from gateway.metering.interfaces import Admission, Settlement
-from gateway.metering.memory import MemoryLedger
 from gateway.metering.recorder import Recorder
 from gateway.pipeline import CallBounds, Pipeline
 from gateway.policies.book import PolicyBook
@@ -31,250 +27,138 @@ from gateway.policies.policy_set import PolicySet, TeamPolicies
 from gateway.relay import Relay, StreamBounds, StreamWatch
 from gateway.shaping.shape import Shaper
 from gateway.telemetry.metrics import Metrics
-from gateway.upstream.interfaces import Answer, Outgoing
 from gateway.wire.endpoints import endpoint_table
-from gateway.wire.headers import media_type
 from gateway.wire.tokens import Tokenizer
 from tests.support.clock import ManualClock
 from tests.support.log import Log
+from tests.support.memory import JSON, Books, MemoryAnswer, MemoryIncoming, MemoryReply, MemoryUpstreams
 
-JSON = "application/json"
-EVENTS = "text/event-stream"
 PEPPER = b"a pepper for tests only"
-
-Portion = bytes | BaseException | asyncio.Event | Callable[[], None]
-"""What an answer consists of: bytes; an error that breaks it; an event that is waited for; something that is done."""
-
-
-class MemoryAnswer:
-    """An `Answer` whose portions were written down beforehand."""
-
-    def __init__(
-        self,
-        *portions: Portion,
-        status: int = 200,
-        content_type: str = JSON,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self._portions = portions
-        self.status = status
-        self.headers: Mapping[str, str] = {"content-type": content_type, **(headers or {})}
-        self.given_back = False
-
-    @property
-    def content_type(self) -> str:
-        return media_type(self.headers.get("content-type", ""))
-
-    async def read(self, limit: int) -> bytes:
-        body = b"".join([data async for data in self.chunks()])
-        if len(body) > limit:
-            raise UpstreamFailed(ErrorCode.UPSTREAM_ERROR, "The upstream's answer is longer than it may be.")
-        return body
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for portion in self._portions:
-            if isinstance(portion, BaseException):
-                raise portion
-            if isinstance(portion, asyncio.Event):
-                await portion.wait()
-            elif isinstance(portion, bytes):
-                yield portion
-            else:
-                portion()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.given_back = True
-
-
-Try = MemoryAnswer | BaseException | asyncio.Event
-"""What comes of one attempt: an answer, an error, or a wait for ever."""
-
-
-class MemoryUpstreams:
-    """`Upstreams` that do what was written down. A failed try is followed by the next while there is one."""
-
-    def __init__(self, *tries: Try) -> None:
-        self._tries = tries
-        self.outgoing: list[Outgoing] = []
-        self.models: list[Model] = []
-
-    async def send(
-        self, model: Model, outgoing: Outgoing, admit: Callable[[Attempt], Awaitable[None]]
-    ) -> Answer:
-        self.models.append(model)
-        for number, each in enumerate(self._tries, 1):
-            attempt = Attempt(id=f"att_{number}", upstream=model.upstream, number=number)
-            await admit(attempt)
-            self.outgoing.append(outgoing)
-            attempt.sent = not (isinstance(each, UpstreamFailed) and each.code is ErrorCode.UPSTREAM_UNREACHABLE)
-            if isinstance(each, asyncio.Event):
-                await each.wait()
-            elif isinstance(each, MemoryAnswer):
-                attempt.status = each.status
-                if number == len(self._tries):
-                    return each
-            elif number == len(self._tries) or not isinstance(each, UpstreamFailed):
-                raise each
-        raise RuntimeError("nothing was written down")
-
-    @property
-    def bodies(self) -> list[Any]:
-        """The JSON that was sent."""
-        sent = [outgoing.body() for outgoing in self.outgoing]
-        return [msgspec.json.decode(body) for body in sent if isinstance(body, bytes)]
-
-
-class MemoryReply:
-    """A `Reply` to a client that takes what it is given, until it leaves or is slow."""
-
-    def __init__(self) -> None:
-        self.started = False
-        self.taken = True
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.written: list[bytes] = []
-        self.ended = False
-        self.gone = False
-        """Set it, and the client has left."""
-        self.slow: asyncio.Event | None = None
-        """Set it, and the client takes nothing until the event comes."""
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self.written)
-
-    @property
-    def json(self) -> Any:
-        return msgspec.json.decode(self.body)
-
-    async def send(self, status: int, headers: HeaderList, body: bytes) -> None:
-        await self.start(status, headers)
-        await self.write(body)
-        await self.end()
-
-    async def start(self, status: int, headers: HeaderList) -> None:
-        if self.started:
-            raise RuntimeError("a request is answered once")
-        self.started = True
-        self.status = status
-        self.headers = dict(headers)
-        await self._taking()
-
-    async def write(self, data: bytes) -> None:
-        if not self.started or self.ended:
-            raise RuntimeError("written outside an answer")
-        self.written.append(data)
-        await self._taking()
-
-    async def end(self) -> None:
-        await self._taking()
-        self.ended = True
-
-    def cut(self) -> None:
-        self.gone = True
-
-    async def _taking(self) -> None:
-        if self.gone:
-            raise ClientLeft("gone")
-        if self.slow is not None:
-            await self.slow.wait()
-
-
-class MemoryIncoming:
-    """An `Incoming` that is all there, or breaks off."""
-
-    version = "1.1"
-
-    def __init__(
-        self,
-        *portions: bytes | BaseException,
-        method: str = "POST",
-        path: str = "/v1/chat/completions",
-        query: str = "",
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self._portions = portions
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers: CIMultiDict[str] = CIMultiDict(headers or {})
-        self.was_read = False
-
-    async def body(self, limit: int) -> AsyncIterator[bytes]:
-        self.was_read = True
-        received = 0
-        for portion in self._portions:
-            if isinstance(portion, BaseException):
-                raise portion
-            received += len(portion)
-            if received > limit:
-                raise Refused(ErrorCode.REQUEST_TOO_LARGE, "It is too large.")
-            yield portion
-
-    async def read(self, limit: int) -> bytes:
-        return b"".join([data async for data in self.body(limit)])
-
-
-class BrokenLedger(MemoryLedger):
-    """A ledger that writes nothing from now on, or after so many admissions."""
-
-    def __init__(self, *, good_for: int = 0) -> None:
-        super().__init__()
-        self._good_for = good_for
-
-    async def admit(self, admission: Admission) -> None:
-        if self._good_for == 0:
-            raise StoreUnavailable("the disk is full")
-        self._good_for -= 1
-        await super().admit(admission)
-
-
-class Books(MemoryLedger):
-    """The memory ledger, which also remembers how often it was told of a settlement."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.admitted: list[Admission] = []
-        self.settled: list[Settlement] = []
-
-    async def admit(self, admission: Admission) -> None:
-        self.admitted.append(admission)
-        await super().admit(admission)
-
-    def settle(self, settlement: Settlement) -> None:
-        self.settled.append(settlement)
-        super().settle(settlement)
-
+CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello"}]}
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+COMPLETION = {"object": "chat.completion", "choices": [{"message": {"content": "Hello"}}], "usage": USAGE}
 
 CATALOGUE = Catalogue(
     {
-        name: Model(name=name, upstream="openai", upstream_model=name)
+        name: Model(name=name, upstream="openai", upstream_model=f"{name}-2024")
         for name in ("gpt-4o", "gpt-4o-mini", "whisper-1", "tts-1", "dall-e-2")
-    }
-    | {"house": Model(name="house", upstream="vllm", upstream_model="llama-70b")},
+    },
     aliases={"fast": "gpt-4o-mini"},
 )
 
 
 def a_policy(**changes: Any) -> Policy:
-    """A policy that allows everything that the catalogue has."""
-    from dataclasses import replace
-
-    from gateway.core.policy import AllowList
-
+    """A policy that allows all that the catalogue has."""
     policy = Policy(team="search", version="5f3c", catalogue=CATALOGUE, models=AllowList(("*",)))
     return replace(policy, **changes)
 
 
-@dataclass
-class Journey:
-    """The real pipeline on memory stores, with one team's key."""
+def a_completion() -> MemoryAnswer:
+    return MemoryAnswer(msgspec.json.encode(COMPLETION))
 
-    policy: Policy = field(default_factory=a_policy)
-    upstreams: MemoryUpstreams = field(default_factory=MemoryUpstreams)
-    ledger: MemoryLedger = field(default_factory=Books)
-    most: int = 100
-    clock: ManualClock = field(default_factory=ManualClock)
+
+class Journey:
+    """One gateway without sockets, and a key of its team `search`."""
+
+    def __init__(
+        self,
+        *tries: Any,
+        policy: Policy | None = None,
+        ledger: Books | None = None,
+        limiter: Limiter | None = None,
+        keys: KeyStore | None = None,
+        most: int = 100,
+        json_bytes: int = 10_000,
+    ) -> None:
+        """`tries`: what comes of each attempt at the upstream; a completion when nothing is said."""
+        self.clock = ManualClock()
+        self.log = Log()
+        self.metrics = Metrics()
+        self.ledger = ledger or Books()
+        self.keys = keys or MemoryKeyStore()
+        self.upstreams = MemoryUpstreams(*(tries or (a_completion(),)))
+        self.gate = Gate(most=most, on_change=lambda inside: None)
+        self.limiter = limiter or MemoryLimiter(clock=self.clock)
+        self.leaked: list[str] = []
+        self.handed_over: list[Job] = []
+        self.watch = StreamWatch(clock=self.clock, bounds=StreamBounds())
+        policy = policy or a_policy()
+        self.book = PolicyBook(
+            PolicySet(policy.version, policy.catalogue, {policy.team: TeamPolicies(policy)})
+        )
+        refusals = RecentRefusals(clock=self.clock)
+        self.reservations = Reservations(
+            limiter=self.limiter,
+            refusals=refusals,
+            hand_over=self.handed_over.append,
+            on_leak=self.leaked.append,
+        )
+        tokenizer = Tokenizer()
+        self.pipeline = Pipeline(
+            clock=self.clock,
+            gate=self.gate,
+            endpoints=endpoint_table(),
+            authenticator=KeyAuthenticator(store=self.keys, pepper=PEPPER, clock=self.clock),
+            policies=self.book,
+            refusals=refusals,
+            bounds=CallBounds(json_bytes=json_bytes, form_bytes=10_000, json_depth=10),
+            reviewer=Reviewer(),
+            shaper=Shaper(tokenizer=tokenizer),
+            reservations=self.reservations,
+            accounting=Accounting(
+                recorder=Recorder(ledger=self.ledger, clock=self.clock),
+                tokenizer=tokenizer,
+                metrics=self.metrics,
+                clock=self.clock,
+            ),
+            upstreams=self.upstreams,
+            relay=Relay(clock=self.clock, watch=self.watch),
+            tokenizer=tokenizer,
+            metrics=self.metrics,
+            log=self.log.logger,
+        )
+
+    async def key(self, team: str = "search", **changes: Any) -> str:
+        """A new key of the team."""
+        key_id, key = new_key()
+        stored = StoredKey(
+            id=key_id, team=team, name=key_id, secret_hash=hash_secret(PEPPER, key), created_at=0, **changes
+        )
+        await self.keys.add(stored)
+        return key
+
+    async def request(
+        self,
+        body: Mapping[str, Any] | bytes = CHAT,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> MemoryIncoming:
+        """A request with a good key, or another."""
+        credential = await self.key() if key is None else key
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        fields = {"authorization": f"Bearer {credential}", "content-type": JSON, **(headers or {})}
+        return MemoryIncoming(data, headers=fields, **options)
+
+    def exchange(self, method: str = "POST") -> Exchange:
+        return Exchange(
+            id="req_1", method=method, received_at=self.clock.now(), started=self.clock.monotonic()
+        )
+
+    async def run(
+        self, incoming: MemoryIncoming | None = None, reply: MemoryReply | None = None
+    ) -> tuple[Exchange, MemoryReply]:
+        """One exchange, to its end. Raises what ended it early."""
+        incoming = incoming or await self.request()
+        reply = reply or MemoryReply()
+        exchange = self.exchange(incoming.method)
+        self.last = exchange
+        await self.pipeline.run(exchange, incoming, reply)
+        return exchange, reply
+
+    async def settle(self) -> None:
+        """Do what was handed over."""
+        jobs, self.handed_over[:] = list(self.handed_over), []
+        for job in jobs:
+            await job()

@@ -1,15 +1,12 @@
 """The clients' edge on a real socket, before whatever handler a test has."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import pytest
-import structlog
 from aiohttp import web
 
 from gateway.core.errors import GatewayError
@@ -17,7 +14,6 @@ from gateway.core.exchange import Exchange
 from gateway.core.incoming import HeaderList
 from gateway.server.connection import ClientServer
 from gateway.server.reply import ClientReply
-from gateway.telemetry.logging import LogSink, make_logger
 from tests.support.wire import Wire
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -99,25 +95,6 @@ class Replying:
         """What the act ended with."""
         async with asyncio.timeout(10):
             return await self.outcomes.get()
-
-
-class Log:
-    """A log that can be read."""
-
-    def __init__(self) -> None:
-        self._stream = io.BytesIO()
-        self._sink = LogSink(self._stream)
-        self.logger: structlog.stdlib.BoundLogger = make_logger(self._sink, "debug")
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        self._sink.flush()
-        return [msgspec.json.decode(line) for line in self._stream.getvalue().splitlines()]
-
-    @property
-    def text(self) -> str:
-        self._sink.flush()
-        return self._stream.getvalue().decode()
 
 
 async def turn_over() -> None:

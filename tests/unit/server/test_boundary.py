@@ -13,8 +13,9 @@ from gateway.server.boundary import Boundary, internal_error, malformed
 from gateway.server.reply import ClientReply
 from gateway.wire.endpoints import CHAT_COMPLETIONS, SERVED
 from gateway.wire.error_body import stream_error
+from tests.support.log import Log
 from tests.support.wire import WireAnswer, connected
-from tests.unit.server.edge import Log, Replying, an_exchange, get, serving
+from tests.unit.server.edge import Replying, an_exchange, get, serving
 
 SECRET = "what a client said"
 EVENTS = [("content-type", "text/event-stream")]

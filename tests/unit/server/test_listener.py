@@ -13,8 +13,9 @@ from gateway.server.boundary import Boundary
 from gateway.server.connection import ClientServer
 from gateway.server.listener import Listener, spelled
 from gateway.server.reply import ClientReply
+from tests.support.log import Log
 from tests.support.wire import connected
-from tests.unit.server.edge import Log, an_exchange, get, post
+from tests.unit.server.edge import an_exchange, get, post
 
 
 class House:
