@@ -83,7 +83,10 @@ class Accounting:
         attempt = exchange.attempts[-1]
         usage = exchange.usage = self._usage(exchange, attempt, call, model, cause)
         exchange.cost = self._settle_attempt(exchange, attempt, usage, cause)
-        held.settle(usage.total_tokens)
+        if any(each.sent for each in exchange.attempts):
+            held.settle(usage.total_tokens)
+        else:
+            held.release()
 
     def _settle_attempt(self, exchange: Exchange, attempt: Attempt, usage: Usage, cause: Cause) -> int | None:
         cost = self._recorder.settle(exchange, attempt, usage, cause)

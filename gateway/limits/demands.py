@@ -5,6 +5,7 @@ buckets of a team on one node of a Redis Cluster, so that one script may touch t
 """
 
 from collections import OrderedDict
+from typing import Final
 
 from gateway.core.decision import Mode
 from gateway.core.patterns import matches
@@ -15,6 +16,8 @@ from gateway.limits.interfaces import Demand
 
 _Limits = tuple[Limit, ...]
 _Demands = tuple[Demand, ...]
+
+_TOKENS: Final = Counted.TOKENS
 
 
 def demands_of(principal: Principal, limits: _Limits, model: str | None, expected_tokens: int) -> _Demands:
@@ -59,7 +62,7 @@ class Demands:
         return tuple(
             [
                 Demand(demand.limit, demand.bucket, expected_tokens, demand.rate)
-                if demand.limit.counts is Counted.TOKENS
+                if demand.limit.counts is _TOKENS
                 else demand
                 for demand in known[1]
             ]

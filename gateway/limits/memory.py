@@ -11,10 +11,11 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.core.decision import Mode
 from gateway.limits.bucket import MICRO, Rate, settled
-from gateway.limits.interfaces import Demand, Grant, Hold, Refusal, Spent
+from gateway.limits.interfaces import Grant, Hold, Refusal, Spent
 from gateway.limits.verdict import judge
 
 _LOOKED_AT: Final = 2
+_ENFORCE: Final = Mode.ENFORCE
 
 
 class _Record:
@@ -61,11 +62,14 @@ class MemoryLimiter:
         fit: list[bool] = []
         levels: list[int] = []
         refused = False
-        for demand in hold.demands:
-            level = self._level(demand, now)
-            rate = demand.rate
-            fits = level < demand.limit.amount if rate is None else rate.fits(level, demand.cost * MICRO)
-            if not fits and demand.limit.mode is Mode.ENFORCE:
+        for limit, bucket, cost, rate in hold.demands:
+            if rate is None:
+                level = self._taken(bucket, limit.amount, now)
+                fits = level < limit.amount
+            else:
+                level = self._owed(bucket, rate, now)
+                fits = rate.fits(level, cost * MICRO)
+            if not fits and limit.mode is _ENFORCE:
                 refused = True
             fit.append(fits)
             levels.append(level)
@@ -106,11 +110,9 @@ class MemoryLimiter:
             return record.fit
         return [True] * len(hold.demands) if self._is_settled(hold.exchange_id) else None
 
-    def _level(self, demand: Demand, now: int) -> int:
-        if demand.rate is None:
-            return self._taken(demand.bucket, demand.limit.amount, now)
-        written = self._debts.get(demand.bucket)
-        return 0 if written is None else demand.rate.owed(written[0], written[1], now)
+    def _owed(self, bucket: str, rate: Rate, now: int) -> int:
+        written = self._debts.get(bucket)
+        return 0 if written is None else rate.owed(written[0], written[1], now)
 
     def _taken(self, bucket: str, amount: int, now: int) -> int:
         """Slots in use. Those whose lease has ended are only looked for when all seem to be taken."""
@@ -124,26 +126,27 @@ class MemoryLimiter:
     def _take(self, hold: Hold, fit: list[bool], levels: list[int], now: int) -> None:
         """Hold what fits, and bring `levels` up to date."""
         self._records[hold.exchange_id] = _Record(fit, now + self._keep)
-        for index, demand in enumerate(hold.demands):
+        for index, (_, bucket, cost, rate) in enumerate(hold.demands):
             if not fit[index]:
                 continue
-            if demand.rate is None:
-                self._slots.setdefault(demand.bucket, {})[hold.exchange_id] = now + self._lease
+            if rate is None:
+                self._slots.setdefault(bucket, {})[hold.exchange_id] = now + self._lease
                 levels[index] += 1
-            elif demand.cost:
-                levels[index] += demand.cost * MICRO
-                self._write(demand.bucket, levels[index], now, demand.rate)
+            elif cost:
+                levels[index] += cost * MICRO
+                self._write(bucket, levels[index], now, rate)
 
     def _settle(self, spent: Spent, record: _Record | None, now: int) -> None:
-        for index, demand in enumerate(spent.hold.demands):
-            if demand.rate is None:
-                self._free(demand.bucket, spent.hold.exchange_id)
+        (exchange_id, demands), amounts = spent
+        for index, (_, bucket, cost, rate) in enumerate(demands):
+            if rate is None:
+                self._free(bucket, exchange_id)
             elif record is None or record.fit[index]:
-                held = 0 if record is None else demand.cost
-                amount = spent.amounts[index]
+                held = 0 if record is None else cost
+                amount = amounts[index]
                 if amount != held:
-                    debt = settled(self._level(demand, now), held * MICRO, amount * MICRO)
-                    self._write(demand.bucket, debt, now, demand.rate)
+                    debt = settled(self._owed(bucket, rate, now), held * MICRO, amount * MICRO)
+                    self._write(bucket, debt, now, rate)
 
     def _renew(self, hold: Hold, now: int) -> None:
         record = self._records.get(hold.exchange_id)

@@ -6,7 +6,7 @@ at the same time go to the store together.
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from gateway.background import Job
 from gateway.core.decision import Deny
@@ -18,6 +18,7 @@ from gateway.limits.interfaces import Demand, Grant, Hold, Limiter, Refusal, Spe
 from gateway.limits.refusals import RecentRefusals
 
 _Settle = Callable[[Spent], None]
+_TOKENS: Final = Counted.TOKENS
 
 
 class Reservation:
@@ -132,7 +133,7 @@ class Reservations:
 
 def _amount(demand: Demand, tokens: int) -> int:
     """An upstream that tells of negative usage gives nobody more than they have."""
-    return max(0, tokens) if demand.limit.counts is Counted.TOKENS else demand.cost
+    return max(0, tokens) if demand.limit.counts is _TOKENS else demand.cost
 
 
 def _nothing(hold: Hold) -> tuple[int, ...]:

@@ -43,8 +43,7 @@ def judge(demands: Sequence[Demand], fit: Sequence[bool], levels: Sequence[int])
 def _standings(demands: Sequence[Demand], levels: Sequence[int]) -> tuple[Standing, ...]:
     """Of rates alone; and not of those in shadow mode, since the client is to notice nothing."""
     standings = []
-    for demand, level in zip(demands, levels, strict=True):
-        limit, rate = demand.limit, demand.rate
+    for (limit, _, _, rate), level in zip(demands, levels, strict=True):
         if rate is not None and limit.mode is not _SHADOW:
             left, reset = rate.remaining(level), rate.seconds_to_pay(level)
             standings.append(Standing(limit.name, limit.counts, limit.amount, left, reset))

@@ -9,7 +9,7 @@ but the one that is configured. What goes wrong becomes UpstreamFailed here.
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -67,8 +67,10 @@ class Pool:
         method: str,
         headers: HeaderList,
         body: bytes | AsyncIterator[bytes],
+        on_sent: Callable[[], None] = lambda: None,
     ) -> PooledAnswer:
         """Send, and wait for the head of the answer. `path`: with its query, as the request line says it.
+        `on_sent`: told when there is a connection, and the request begins to leave.
 
         Raises UpstreamFailed: `upstream_unreachable` or `upstream_tls_error` when no byte of the request can
         have arrived, `upstream_timeout` or `upstream_error` otherwise.
@@ -79,6 +81,7 @@ class Pool:
         head = write_head(f"{method} {whole_path} HTTP/1.1", [*own, *headers])
         connection = self._unused(address) or await self._connect(address, target.connect_seconds)
         self._busy.add(connection)
+        on_sent()
         deadline = asyncio.get_running_loop().call_later(target.first_byte_seconds, connection.give_up)
         try:
             status, answered = await connection.send(head, body)

@@ -69,14 +69,16 @@ class Sender:
         if credential is not None:
             headers.append(credential)
         path = target.path(outgoing.path, outgoing.query, model.upstream_model)
-        attempt.sent = True
+
+        def on_sent() -> None:
+            attempt.sent = True
+
         try:
-            answer = await self._pool.request(target, path, outgoing.method, headers, outgoing.body())
-        except UpstreamFailed as failure:
-            attempt.sent = failure.code not in (
-                ErrorCode.UPSTREAM_UNREACHABLE,
-                ErrorCode.UPSTREAM_TLS_ERROR,
+            answer = await self._pool.request(
+                target, path, outgoing.method, headers, outgoing.body(), on_sent=on_sent
             )
+        except UpstreamFailed as failure:
+            attempt.sent = attempt.sent and failure.code is not ErrorCode.UPSTREAM_UNREACHABLE
             raise
         attempt.status = answer.status
         attempt.upstream_request_id = _request_id(answer.headers)

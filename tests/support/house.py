@@ -31,6 +31,9 @@ PEPPER = "a pepper for tests only"
 ADMIN_TOKEN = "token-for-tests-only"
 POLICIES = Path(__file__).parents[2] / "policies"
 
+_OUR_FAULTS = (b"internal_error", b"loop_failed", b"hand_over_", b"reservation_leaked", b"exception")
+"""What no log is to tell of, whatever clients and upstreams do."""
+
 _BOTH = ADMISSIONS.outerjoin(SETTLEMENTS, SETTLEMENTS.c.attempt_id == ADMISSIONS.c.attempt_id)
 _LEDGER = select(ADMISSIONS, *[column for column in SETTLEMENTS.c if column.name != "attempt_id"])
 
@@ -191,7 +194,7 @@ async def house(
     clock: Clock | None = None,
     pause: Pause = asyncio.sleep,
 ) -> AsyncIterator[House]:
-    """Everything started on free ports, all stopped at the end; the simulator has nothing to complain of."""
+    """Everything started on free ports, all stopped at the end. Neither simulator nor log has complaints."""
     upstream = simulator or Simulator(api_keys=frozenset({UPSTREAM_KEY}), pace=Pace.instant())
     log = io.BytesIO()
     async with running(upstream, host="localhost") as base_url:
@@ -226,3 +229,4 @@ async def house(
                 log=log,
             )
     assert upstream.complaints == []
+    assert [line for line in log.getvalue().splitlines() if any(fault in line for fault in _OUR_FAULTS)] == []

@@ -19,7 +19,7 @@ from gateway.wire.headers import media_type
 JSON = "application/json"
 EVENTS = "text/event-stream"
 Portion = bytes | BaseException | asyncio.Event | Callable[[], None]
-"""What an answer consists of: bytes; an error that breaks it; an event that is waited for; something that is done."""
+"""What an answer consists of: bytes; an error that breaks it; an event to wait for; something to be done."""
 
 
 class MemoryAnswer:
@@ -103,6 +103,10 @@ class MemoryUpstreams:
         """The JSON that was sent."""
         sent = [outgoing.body() for outgoing in self.outgoing]
         return [msgspec.json.decode(body) for body in sent if isinstance(body, bytes)]
+
+
+def _is_unreachable(outcome: Try) -> bool:
+    return isinstance(outcome, UpstreamFailed) and outcome.code is ErrorCode.UPSTREAM_UNREACHABLE
 
 
 class MemoryReply:

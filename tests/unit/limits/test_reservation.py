@@ -137,7 +137,6 @@ async def test_settlements_that_wait_go_together(desk: Desk) -> None:
     (only,) = desk.jobs
     await only()
     assert await desk.left() == [58, 980]
-    assert await desk.left() == [58, 980]
 
 
 async def test_a_granted_reservation_denies_nothing(desk: Desk) -> None:
