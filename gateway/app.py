@@ -124,7 +124,12 @@ async def assembled(
         stack.push_async_callback(background.stop)
 
         # who asks, and what they may do
-        authenticator = KeyAuthenticator(store=SqlKeyStore(database), pepper=_pepper(settings), clock=clock)
+        authenticator = KeyAuthenticator(
+            store=SqlKeyStore(database),
+            pepper=_pepper(settings),
+            clock=clock,
+            deadline=bounds.authentication_seconds,
+        )
         await authenticator.refresh()
         background.every("key_epoch", _KEY_POLL_SECONDS, _key_poll(authenticator, alarms))
         book = PolicyBook(policies)

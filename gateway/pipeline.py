@@ -11,7 +11,6 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
-from urllib.parse import unquote
 
 import structlog
 
@@ -197,7 +196,7 @@ class Pipeline:
     ) -> None:
         """GET /v1/models and /v1/models/{model}: what this caller may use, and nothing else."""
         if "model" in params:
-            body = one_model(_listed(policy, unquote(params["model"])))
+            body = one_model(_listed(policy, params["model"]))
         else:
             body = model_list(usable_models(policy))
         exchange.status = 200
@@ -215,6 +214,8 @@ class Pipeline:
             else:
                 await self.relay.pass_on(exchange, answer, reader, reply, headers)
         finally:
+            if not reply.started:
+                exchange.status = None  # the client will be told of something else
             observed = exchange.observed = reader.observed()
             if observed.usage is None:
                 exchange.generated = reader.generated_tokens()

@@ -112,6 +112,9 @@ class BoundSettings(_Section):
     )
     json_depth: int = Field(64, gt=0, le=500, description="Deepest nesting of a JSON body.")
     head_seconds: float = Field(20.0, gt=0, description="Longest wait for a request's head.")
+    authentication_seconds: float = Field(
+        0.1, gt=0, description="Longest wait for the store of keys, for a key that is not remembered."
+    )
     body_seconds: float = Field(30.0, gt=0, description="Longest wait for a JSON body.")
     stream_gap_seconds: float = Field(
         60.0, gt=0, description="Longest silence of an upstream in the middle of an answer."

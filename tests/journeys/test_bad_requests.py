@@ -238,6 +238,16 @@ async def test_a_body_whose_end_two_readers_could_see_in_two_places_is_refused(
     await refused(strict, data, ErrorCode.BAD_REQUEST)
 
 
+@pytest.mark.parametrize("rest", [b"zz\r\n", b"2\r\n{}XX"])
+async def test_chunks_that_go_wrong_on_the_way_are_refused(strict: House, rest: bytes) -> None:
+    async with strict.wire() as wire:
+        fields = JSON + CHUNKED + b"expect: 100-continue\r\n"
+        await wire.send(request(strict, fields=fields, length=b"", body=b""))
+        assert await wire.head() == (100, ())
+        await wire.send(b"2\r\n{}\r\n" + rest)
+        await told(strict, wire, ErrorCode.BAD_REQUEST)
+
+
 async def test_chunks_in_http_1_0_are_refused(strict: House) -> None:
     line = b"POST /v1/chat/completions HTTP/1.0"
     data = request(strict, line=line, fields=JSON + CHUNKED, length=b"", body=AS_CHUNKS)

@@ -139,6 +139,7 @@ async def test_without_its_store_the_house_knows_the_keys_of_the_last_minute(tmp
         assert (await house_.get("/models")).status == 503
 
 
+@pytest.mark.timeout(240)  # commands are begun anew, on machines that may be busy
 async def test_a_key_made_by_the_command_works_until_the_command_revokes_it(tmp_path: Path) -> None:
     async with house(tmp_path) as house_:
         words = ("keys", "create", "--team", "support", "--name", "by-hand")

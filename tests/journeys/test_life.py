@@ -168,6 +168,9 @@ async def test_what_has_no_answer_yet_when_time_is_up_is_told_to_come_again(tmp_
 
 # processes
 
+a_process_takes_its_time = pytest.mark.timeout(240)
+"""It is begun anew, on machines that may be busy."""
+
 
 def settings_of(folder: Path, **more: str) -> dict[str, str]:
     return {
@@ -177,6 +180,7 @@ def settings_of(folder: Path, **more: str) -> dict[str, str]:
         "GATEWAY_DATABASE_URL": f"sqlite:///{folder}/gateway.db",
         "GATEWAY_UPSTREAM__API_KEY": UPSTREAM_KEY,
         "GATEWAY_KEY_PEPPER": PEPPER,
+        "GATEWAY_BOUNDS__AUTHENTICATION_SECONDS": "10",
         **more,
     }
 
@@ -190,7 +194,7 @@ async def told(process: asyncio.subprocess.Process, mark: str) -> list[str]:
     """What it says on standard output up to the line with the mark."""
     assert process.stdout is not None
     lines = [""]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while mark not in lines[-1]:
             line = await process.stdout.readline()
             if not line:
@@ -206,6 +210,7 @@ async def listening(process: asyncio.subprocess.Process) -> str:
     return address
 
 
+@a_process_takes_its_time
 async def test_a_process_that_is_told_to_stop_finishes_what_it_does(tmp_path: Path) -> None:
     half = Half()
     async with standing_in(half) as upstream:
@@ -222,6 +227,7 @@ async def test_a_process_that_is_told_to_stop_finishes_what_it_does(tmp_path: Pa
             assert await process.wait() == 0
 
 
+@a_process_takes_its_time
 async def test_what_a_killed_process_had_begun_is_in_the_ledger_after_the_next_start(tmp_path: Path) -> None:
     async with standing_in(silence) as upstream:
         address = f"http://127.0.0.1:{upstream.port}/v1"
@@ -246,6 +252,7 @@ async def test_what_a_killed_process_had_begun_is_in_the_ledger_after_the_next_s
         ]
 
 
+@a_process_takes_its_time
 async def test_a_gateway_that_is_set_up_wrongly_does_not_start_and_names_every_mistake(
     tmp_path: Path,
 ) -> None:
@@ -264,6 +271,7 @@ async def test_a_gateway_that_is_set_up_wrongly_does_not_start_and_names_every_m
         assert mistake in other_err
 
 
+@a_process_takes_its_time
 async def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> None:
     async with standing_in() as somebody:
         taken = settings_of(tmp_path, GATEWAY_LISTEN=f"127.0.0.1:{somebody.port}")
@@ -272,6 +280,7 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> Non
     assert "cannot listen" in err
 
 
+@a_process_takes_its_time
 async def test_the_first_start_prints_what_to_paste_and_the_second_shows_no_key_again(tmp_path: Path) -> None:
     environment = settings_of(tmp_path)
     del environment["GATEWAY_UPSTREAM__API_KEY"], environment["GATEWAY_KEY_PEPPER"]

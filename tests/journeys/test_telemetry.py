@@ -205,6 +205,7 @@ async def test_a_teams_key_does_not_open_the_operators_port(home: House) -> None
         assert answer.status == 401
 
 
+@pytest.mark.timeout(240)  # a command is begun anew, on a machine that may be busy
 async def test_usage_can_be_seen_while_the_gateway_runs(tmp_path: Path) -> None:
     async with house(tmp_path) as house_:
         for _ in range(2):

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 _T = TypeVar("_T")
 
 
-async def eventually(look: Callable[[], _T | Awaitable[_T]], *, seconds: float = 10.0) -> _T:
+async def eventually(look: Callable[[], _T | Awaitable[_T]], *, seconds: float = 30.0) -> _T:
     """The first thing seen that is true. Raises TimeoutError when there is none for so long."""
     async with asyncio.timeout(seconds):
         while True:

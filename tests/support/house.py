@@ -207,6 +207,7 @@ async def house(
             "GATEWAY_UPSTREAM__API_KEY": UPSTREAM_KEY,
             "GATEWAY_KEY_PEPPER": PEPPER,
             "GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN,
+            "GATEWAY_BOUNDS__AUTHENTICATION_SECONDS": "10",
             "GATEWAY_BOUNDS__DRAIN_SECONDS": "1",
             **(environment or {}),
         }

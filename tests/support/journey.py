@@ -71,6 +71,7 @@ class Journey:
         json_bytes: int = 10_000,
     ) -> None:
         """`tries`: what comes of each attempt at the upstream; a completion when nothing is said."""
+        self._number = 0
         self.clock = ManualClock()
         self.log = Log()
         self.metrics = Metrics()
@@ -86,7 +87,7 @@ class Journey:
         self.book = PolicyBook(
             PolicySet(policy.version, policy.catalogue, {policy.team: TeamPolicies(policy)})
         )
-        refusals = RecentRefusals(clock=self.clock)
+        refusals = self.refusals = RecentRefusals(clock=self.clock)
         self.reservations = Reservations(
             limiter=self.limiter,
             refusals=refusals,
@@ -142,8 +143,12 @@ class Journey:
         return MemoryIncoming(data, headers=fields, **options)
 
     def exchange(self, method: str = "POST") -> Exchange:
+        self._number += 1
         return Exchange(
-            id="req_1", method=method, received_at=self.clock.now(), started=self.clock.monotonic()
+            id=f"req_{self._number}",
+            method=method,
+            received_at=self.clock.now(),
+            started=self.clock.monotonic(),
         )
 
     async def run(
@@ -153,7 +158,7 @@ class Journey:
         incoming = incoming or await self.request()
         reply = reply or MemoryReply()
         exchange = self.exchange(incoming.method)
-        self.last = exchange
+        self.last = exchange  # also when it raises
         await self.pipeline.run(exchange, incoming, reply)
         return exchange, reply
 

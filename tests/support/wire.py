@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 """Seconds for anything that is expected to happen."""
 
 

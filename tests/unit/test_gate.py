@@ -80,3 +80,36 @@ async def test_the_wait_is_over_when_the_last_one_has_left() -> None:
         await asyncio.sleep(0)
         assert not waiting.done()
     await waiting
+
+
+async def waiting_at(entrance: Gate, *, forever: asyncio.Event) -> None:
+    with entrance.until_cleared():
+        await forever.wait()
+
+
+async def test_who_waits_is_told_when_the_gate_is_cleared() -> None:
+    entrance, _ = gate()
+    waiting = asyncio.create_task(waiting_at(entrance, forever=asyncio.Event()))
+    await asyncio.sleep(0)
+    entrance.clear()
+    with pytest.raises(Refused) as refused:
+        await waiting
+    assert refused.value.code is ErrorCode.DRAINING
+    assert waiting.cancelling() == 0
+
+
+async def test_a_wait_that_is_cancelled_by_another_hand_stays_cancelled() -> None:
+    entrance, _ = gate()
+    waiting = asyncio.create_task(waiting_at(entrance, forever=asyncio.Event()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_a_wait_that_is_over_is_not_touched() -> None:
+    entrance, _ = gate()
+    over = asyncio.Event()
+    over.set()
+    await waiting_at(entrance, forever=over)
+    entrance.clear()

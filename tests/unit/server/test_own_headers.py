@@ -40,6 +40,16 @@ def test_a_warning_names_the_rule_its_code_and_the_reason_in_plain_letters() -> 
     assert warnings(note(Mode.WARN)) == ["models; model_not_allowed; It goes away, n?e."]
 
 
+def test_a_reason_cannot_bring_another_header_in() -> None:
+    evil = Deny(ErrorCode.MODEL_NOT_ALLOWED, "The model `x\r\nset-cookie: evil\0`", "models", Mode.WARN)
+    assert warnings(evil) == ["models; model_not_allowed; The model `x??set-cookie: evil?`"]
+
+
+def test_a_long_reason_is_cut_short() -> None:
+    (told,) = warnings(Deny(ErrorCode.MODEL_NOT_ALLOWED, "x" * 10_000, "models", Mode.WARN))
+    assert len(told) < 300
+
+
 def test_warnings_stand_one_after_another() -> None:
     told = warnings(note(Mode.WARN, "models"), note(Mode.WARN, "filters.names"))
     assert [warning.partition(";")[0] for warning in told] == ["models", "filters.names"]

@@ -1,0 +1,432 @@
+"""What an exchange cost: every admitted attempt is settled once, and so is what was held for it."""
+
+import asyncio
+import io
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+
+from gateway.accounting import Accounting, expected_usage
+from gateway.core.attempt import Attempt, Cause
+from gateway.core.call import Call, Form
+from gateway.core.endpoint import Endpoint
+from gateway.core.errors import ClientLeft, ErrorCode, Refused, UpstreamFailed
+from gateway.core.exchange import Exchange
+from gateway.core.policy import Catalogue, Counted, Limit, Model, Policy, Price, Scope
+from gateway.core.principal import Principal
+from gateway.core.usage import Observed, Usage, UsageSource
+from gateway.limits.interfaces import Spent
+from gateway.limits.memory import MemoryLimiter
+from gateway.limits.refusals import RecentRefusals
+from gateway.limits.reservation import Reservation, Reservations
+from gateway.metering.interfaces import Settlement
+from gateway.metering.recorder import Recorder
+from gateway.telemetry.metrics import Metrics
+from gateway.wire.endpoints import CHAT_COMPLETIONS, SERVED
+from gateway.wire.tokens import Tokenizer
+from tests.support.clock import ManualClock
+from tests.support.memory import Books
+
+PROVIDED: Final = Usage(UsageSource.PROVIDER, input_tokens=9, output_tokens=3)
+NOT_BILLED: Final = Usage(UsageSource.PROVIDER)
+NOTHING: Final = Usage(UsageSource.ESTIMATED)
+
+MODEL = Model("gpt-4o", "openai", "gpt-4o", price=Price(input=2_500_000, output=10_000_000))
+LIMITS = (
+    Limit("team-tokens", Counted.TOKENS, Scope.TEAM, amount=10_000, burst=10_000),
+    Limit("team-requests", Counted.REQUESTS, Scope.TEAM, amount=100, burst=100),
+    Limit("team-slots", Counted.CONCURRENT, Scope.TEAM, amount=5),
+)
+POLICY = Policy("search", "5f3c", Catalogue({MODEL.name: MODEL}), limits=LIMITS)
+PRINCIPAL = Principal(subject="key:search/web", team="search", key_id="k1", key_name="web")
+
+FAILED = UpstreamFailed(ErrorCode.UPSTREAM_ERROR, "It failed.")
+UNREACHABLE = UpstreamFailed(ErrorCode.UPSTREAM_UNREACHABLE, "It is away.")
+
+
+def endpoint_named(name: str) -> Endpoint:
+    return next(endpoint for endpoint in SERVED if endpoint.name == name)
+
+
+def a_call(endpoint: Endpoint = CHAT_COMPLETIONS, *texts: str, **members: Any) -> Call:
+    return Call(endpoint, "application/json", b"{}", members, texts or ("Say hello to everybody here",))
+
+
+def a_form(name: str, *sizes: int, **members: Any) -> Call:
+    form = Form(io.BytesIO(), 0, b"b", 0, files=tuple(("file", size) for size in sizes))
+    return Call(endpoint_named(name), "multipart/form-data", form, members, ())
+
+
+class Limits(MemoryLimiter):
+    """The memory limiter, which remembers every settlement."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock=clock)
+        self.spents: list[Spent] = []
+
+    async def settle(self, spents: Sequence[Spent]) -> None:
+        self.spents += spents
+        await super().settle(spents)
+
+
+def tried(number: int = 1, *, status: int | None = 200, sent: bool = True) -> Attempt:
+    return Attempt(f"att_{number}", "openai", number, status=status, sent=sent)
+
+
+class Desk:
+    """An accounting, and one exchange that it is asked to account for."""
+
+    def __init__(self, call: Call | None = None, *, good_for: int = 1000, model: Model = MODEL) -> None:
+        self.clock = ManualClock()
+        self.ledger = Books(good_for=good_for)
+        self.metrics = Metrics()
+        self.limiter = Limits(self.clock)
+        self.leaked: list[str] = []
+        self.jobs: list[Any] = []
+        self.reservations = Reservations(
+            limiter=self.limiter,
+            refusals=RecentRefusals(clock=self.clock),
+            hand_over=self.jobs.append,
+            on_leak=self.leaked.append,
+        )
+        self.accounting = Accounting(
+            recorder=Recorder(ledger=self.ledger, clock=self.clock),
+            tokenizer=Tokenizer(),
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        self.call = call or a_call()
+        self.model = model
+        self.exchange = Exchange(
+            id="req_1",
+            method="POST",
+            received_at=self.clock.now(),
+            started=self.clock.monotonic(),
+            endpoint=self.call.endpoint,
+            principal=PRINCIPAL,
+            policy=POLICY,
+            call=self.call,
+            model=model,
+        )
+
+    async def held(self) -> Reservation:
+        return await self.reservations.reserve("req_1", PRINCIPAL, POLICY, self.model.name, 500)
+
+    async def run(
+        self,
+        *attempts: Attempt,
+        observed: Observed | None = None,
+        generated: int = 0,
+        error: BaseException | None = None,
+    ) -> None:
+        """Attempts one after the other; what was read off the last one's answer; how it ended."""
+        with await self.held() as held:
+            try:
+                with self.accounting.of(self.exchange, held, self.call, self.model):
+                    admit = self.accounting.admission(self.exchange, expected_usage(self.call))
+                    for attempt in attempts:
+                        fresh = Attempt(attempt.id, attempt.upstream, attempt.number)
+                        await admit(fresh)
+                        fresh.status, fresh.sent = attempt.status, attempt.sent
+                    self.exchange.observed, self.exchange.generated = observed, generated
+                    if error is not None:
+                        raise error
+            finally:
+                for job in self.jobs:
+                    await job()
+
+    @property
+    def settlement(self) -> Settlement:
+        """The one that there is."""
+        (settlement,) = self.ledger.settled
+        return settlement
+
+    @property
+    def spent(self) -> tuple[int, ...]:
+        """Tokens, requests and a slot, of the one settlement that there is."""
+        (spent,) = self.limiter.spents
+        return spent.amounts
+
+    def counted(self, start: str) -> list[str]:
+        """Lines of the metrics that begin like this, and are not zero."""
+        lines = self.metrics.render().decode().splitlines()
+        return [line for line in lines if line.startswith(start) and not line.endswith(" 0.0")]
+
+
+async def ended_by(desk: Desk, error: BaseException, *attempts: Attempt, **options: Any) -> None:
+    with pytest.raises(type(error)):
+        await desk.run(*attempts, error=error, **options)
+
+
+# What is believed.
+
+
+async def test_the_providers_own_count_is_believed() -> None:
+    desk = Desk()
+    await desk.run(tried(), observed=Observed(usage=PROVIDED, finished=True))
+    assert (desk.settlement.usage, desk.settlement.cause) == (PROVIDED, Cause.SERVED)
+    assert desk.exchange.usage == PROVIDED
+
+
+async def test_what_was_used_is_paid_for() -> None:
+    desk = Desk()
+    await desk.run(tried(), observed=Observed(usage=PROVIDED, finished=True))
+    assert desk.exchange.cost == desk.settlement.cost == 53  # 9 × 2.5 + 3 × 10
+
+
+async def test_what_was_used_is_what_the_limits_are_charged() -> None:
+    desk = Desk()
+    await desk.run(tried(), observed=Observed(usage=PROVIDED, finished=True))
+    assert desk.spent == (12, 1, 1)
+
+
+async def test_a_whole_answer_that_says_nothing_of_usage_is_estimated() -> None:
+    desk = Desk(a_call(CHAT_COMPLETIONS, "Say hello to everybody here"))
+    await desk.run(tried(), observed=Observed(finished=True), generated=7)
+    usage = desk.settlement.usage
+    assert (usage.source, usage.input_tokens, usage.output_tokens) == (UsageSource.ESTIMATED, 5, 7)
+    assert desk.spent == (12, 1, 1)
+
+
+async def test_a_whole_answer_that_could_not_be_read_is_taken_for_a_typical_one() -> None:
+    desk = Desk(a_call(max_tokens=100))
+    await desk.run(tried(), observed=Observed(finished=True))
+    assert desk.settlement.usage.output_tokens == 100
+
+
+async def test_an_answer_that_did_not_come_to_its_end_is_partial() -> None:
+    desk = Desk()
+    await desk.run(tried(), observed=Observed(finished=False), generated=7)
+    usage = desk.settlement.usage
+    assert (usage.source, usage.output_tokens) == (UsageSource.PARTIAL, 7)
+
+
+async def test_an_answer_whose_client_left_at_its_very_end_is_partial() -> None:
+    desk = Desk()
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(finished=True), generated=7)
+    usage = desk.settlement.usage
+    assert (usage.source, usage.output_tokens) == (UsageSource.PARTIAL, 7)
+
+
+async def test_the_provider_is_believed_of_an_answer_that_was_cut_too() -> None:
+    desk = Desk()
+    await ended_by(desk, FAILED, tried(), observed=Observed(usage=PROVIDED))
+    assert desk.settlement.usage == PROVIDED
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
+async def test_an_error_is_not_billed(status: int) -> None:
+    desk = Desk()
+    await desk.run(tried(status=status), observed=Observed(finished=True), generated=7)
+    assert (desk.settlement.usage, desk.settlement.cost, desk.settlement.status) == (NOT_BILLED, 0, status)
+
+
+async def test_an_error_costs_the_request_and_no_tokens() -> None:
+    desk = Desk()
+    await desk.run(tried(status=400), observed=Observed(finished=True))
+    assert desk.spent == (0, 1, 1)
+
+
+async def test_a_model_without_a_price_is_unpriced_and_not_free() -> None:
+    desk = Desk(model=Model("gpt-4o", "openai", "gpt-4o"))
+    await desk.run(tried(), observed=Observed(usage=PROVIDED, finished=True))
+    assert desk.settlement.cost is None
+    assert desk.exchange.cost is None
+
+
+# How it ended.
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ClientLeft("gone"), Cause.CLIENT_LEFT),
+        (asyncio.CancelledError(), Cause.CLIENT_LEFT),
+        (FAILED, Cause.UPSTREAM_FAILED),
+        (UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "It is slow."), Cause.UPSTREAM_FAILED),
+        (Refused(ErrorCode.DRAINING, "We stop."), Cause.FAILED),
+        (ZeroDivisionError(), Cause.FAILED),
+        (KeyboardInterrupt(), Cause.FAILED),
+    ],
+    ids=repr,
+)
+async def test_what_was_sent_is_charged_as_far_as_it_came(error: BaseException, cause: Cause) -> None:
+    desk = Desk(a_call(CHAT_COMPLETIONS, "Say hello to everybody here"))
+    await ended_by(desk, error, tried(), observed=Observed(), generated=4)
+    usage = desk.settlement.usage
+    assert desk.settlement.cause is cause
+    assert (usage.source, usage.input_tokens, usage.output_tokens) == (UsageSource.PARTIAL, 5, 4)
+    assert desk.spent == (9, 1, 1)
+
+
+async def test_an_attempt_without_an_answer_is_charged_what_it_asked() -> None:
+    desk = Desk(a_call(CHAT_COMPLETIONS, "Say hello to everybody here"))
+    await ended_by(desk, FAILED, tried(status=None))
+    usage = desk.settlement.usage
+    assert (usage.source, usage.input_tokens, usage.output_tokens) == (UsageSource.PARTIAL, 5, 0)
+
+
+async def test_an_attempt_that_never_left_costs_nothing() -> None:
+    desk = Desk()
+    await ended_by(desk, UNREACHABLE, tried(status=None, sent=False))
+    assert (desk.settlement.usage, desk.settlement.cost) == (NOTHING, 0)
+    assert desk.settlement.cause is Cause.UPSTREAM_FAILED
+
+
+async def test_an_exchange_that_never_left_gives_all_back() -> None:
+    desk = Desk()
+    await ended_by(desk, UNREACHABLE, tried(status=None, sent=False))
+    assert desk.spent == (0, 0, 0)
+
+
+@pytest.mark.parametrize("error", [ClientLeft("gone"), ZeroDivisionError(), None], ids=repr)
+async def test_an_exchange_without_an_attempt_has_no_line(error: BaseException | None) -> None:
+    desk = Desk()
+    if error is None:
+        await desk.run()
+    else:
+        await ended_by(desk, error)
+    assert (desk.ledger.admitted, desk.ledger.settled) == ([], [])
+    assert desk.exchange.usage is None
+
+
+async def test_an_exchange_without_an_attempt_gives_all_back() -> None:
+    desk = Desk()
+    await ended_by(desk, ClientLeft("gone"))
+    assert desk.spent == (0, 0, 0)
+
+
+# Once.
+
+
+@pytest.mark.parametrize("error", [None, ClientLeft("gone"), FAILED, ZeroDivisionError()], ids=repr)
+async def test_what_was_held_is_settled_once(error: BaseException | None) -> None:
+    desk = Desk()
+    if error is None:
+        await desk.run(tried(), observed=Observed(usage=PROVIDED, finished=True))
+    else:
+        await ended_by(desk, error, tried())
+    assert len(desk.limiter.spents) == 1
+    assert desk.leaked == []
+
+
+async def test_every_attempt_is_admitted_and_settled_once() -> None:
+    desk = Desk()
+    await desk.run(
+        tried(1, status=500), tried(2, status=None, sent=False), tried(3), observed=Observed(usage=PROVIDED)
+    )
+    assert [admission.attempt_id for admission in desk.ledger.admitted] == ["att_1", "att_2", "att_3"]
+    assert [settlement.attempt_id for settlement in desk.ledger.settled] == ["att_1", "att_2", "att_3"]
+
+
+async def test_an_earlier_attempt_is_settled_as_failed_and_as_nothing() -> None:
+    desk = Desk()
+    await desk.run(
+        tried(1, status=500), tried(2, status=None, sent=False), tried(3), observed=Observed(usage=PROVIDED)
+    )
+    earlier = desk.ledger.settled[:2]
+    assert [settlement.cause for settlement in earlier] == [Cause.UPSTREAM_FAILED] * 2
+    assert [settlement.usage for settlement in earlier] == [NOT_BILLED, NOTHING]
+    assert [settlement.cost for settlement in earlier] == [0, 0]
+
+
+async def test_the_last_attempt_is_what_the_limits_are_charged() -> None:
+    desk = Desk()
+    await desk.run(tried(1, status=500), tried(2), observed=Observed(usage=PROVIDED, finished=True))
+    assert desk.spent == (12, 1, 1)
+
+
+async def test_an_earlier_attempt_that_left_counts_as_a_request() -> None:
+    desk = Desk()
+    await ended_by(desk, UNREACHABLE, tried(1, status=500), tried(2, status=None, sent=False))
+    assert desk.spent == (0, 1, 1)
+
+
+async def test_every_attempt_is_counted_once() -> None:
+    desk = Desk()
+    await desk.run(tried(1, status=500), tried(2), observed=Observed(usage=PROVIDED))
+    assert sorted(desk.counted("gateway_upstream_attempts_total")) == [
+        'gateway_upstream_attempts_total{status="200",upstream="openai"} 1.0',
+        'gateway_upstream_attempts_total{status="500",upstream="openai"} 1.0',
+    ]
+
+
+# What cannot be put on record.
+
+
+async def test_what_cannot_be_put_on_record_is_refused() -> None:
+    desk = Desk(good_for=0)
+    with pytest.raises(Refused) as refused:
+        await desk.run(tried())
+    assert refused.value.code is ErrorCode.METERING_UNAVAILABLE
+    assert desk.ledger.settled == []
+    assert desk.spent == (0, 0, 0)
+
+
+async def test_a_retry_that_cannot_be_put_on_record_leaves_the_first_one_settled_once() -> None:
+    desk = Desk(good_for=1)
+    with pytest.raises(Refused):
+        await desk.run(tried(1, status=500), tried(2))
+    assert (desk.settlement.attempt_id, desk.settlement.usage) == ("att_1", NOT_BILLED)
+    assert desk.counted("gateway_upstream_attempts_total") == [
+        'gateway_upstream_attempts_total{status="500",upstream="openai"} 1.0'
+    ]
+
+
+async def test_an_attempt_is_on_record_before_it_is_begun() -> None:
+    desk = Desk()
+    admit = desk.accounting.admission(desk.exchange, expected_usage(desk.call))
+    attempt = Attempt("att_1", "openai", 1)
+    await admit(attempt)
+    assert desk.ledger.admitted[0].attempt_id == "att_1"
+    assert desk.exchange.attempts == [attempt]
+
+
+async def test_our_own_share_of_the_time_is_counted_once() -> None:
+    desk = Desk()
+    await desk.run(tried(1, status=500), tried(2), observed=Observed(usage=PROVIDED))
+    (count,) = [line for line in desk.counted("gateway_") if "overhead_seconds_count" in line]
+    assert count.endswith(" 1.0")
+
+
+# Other units.
+
+
+@pytest.mark.parametrize(
+    ("call", "usage"),
+    [
+        (a_call(endpoint_named("images_generations"), n=3), {"images": 3}),
+        (a_call(endpoint_named("images_generations")), {"images": 1}),
+        (a_form("images_edits", 500, n="2"), {"images": 2}),
+        (a_form("images_edits", 500, n="many"), {"images": 1}),
+        (a_call(endpoint_named("audio_speech"), input="Hello there"), {"characters": 11}),
+        (a_form("audio_transcriptions", 8000, 16), {"audio_milliseconds": 1002}),
+        (a_call(endpoint_named("moderations")), {}),
+    ],
+    ids=lambda value: value.endpoint.name if isinstance(value, Call) else None,
+)
+async def test_what_is_not_billed_by_tokens_is_estimated_by_its_own_unit(
+    call: Call, usage: dict[str, int]
+) -> None:
+    desk = Desk(call)
+    await desk.run(tried(), observed=Observed(finished=True))
+    assert desk.settlement.usage == Usage(UsageSource.ESTIMATED, **usage)
+    assert desk.ledger.admitted[0].estimate == Usage(UsageSource.ESTIMATED, **usage)
+
+
+async def test_audio_that_was_cut_is_partial() -> None:
+    desk = Desk(a_form("audio_transcriptions", 8000))
+    await ended_by(desk, ClientLeft("gone"), tried())
+    assert desk.settlement.usage == Usage(UsageSource.PARTIAL, audio_milliseconds=1000)
+
+
+# What is expected.
+
+
+async def test_what_is_expected_is_what_is_settled_if_we_die() -> None:
+    desk = Desk(a_call(CHAT_COMPLETIONS, "x" * 400, max_tokens=50, n=2))
+    await desk.run(tried(), observed=Observed(usage=PROVIDED))
+    assert desk.ledger.admitted[0].estimate == Usage(
+        UsageSource.ESTIMATED, input_tokens=100, output_tokens=100
+    )
