@@ -106,6 +106,7 @@ async def assembled(
     clock = clock or SystemClock()
     bounds = settings.bounds
     policies = load_policy_files(settings)
+    pepper = _pepper(settings)
     async with AsyncExitStack() as stack:
         # what everything stands on: log, metrics, database, background
         metrics = Metrics()
@@ -119,6 +120,9 @@ async def assembled(
             database=database, clock=clock, presence=_presence(settings), on_trouble=alarms.ledger
         )
         stack.push_async_callback(ledger.close)
+        redis = _redis(settings)
+        if redis is not None:
+            stack.push_async_callback(redis.close)
         background = Background(log=log, pause=pause)
         background.start()
         stack.push_async_callback(background.stop)
@@ -126,7 +130,7 @@ async def assembled(
         # who asks, and what they may do
         authenticator = KeyAuthenticator(
             store=SqlKeyStore(database),
-            pepper=_pepper(settings),
+            pepper=pepper,
             clock=clock,
             deadline=bounds.authentication_seconds,
         )
@@ -146,7 +150,7 @@ async def assembled(
         background.loop("policies", watcher.run)
 
         # how much they have left
-        limiter, is_degraded = _limiter(settings, stack, background, alarms, clock)
+        limiter, is_degraded = _limiter(redis, settings.replicas, background, alarms, clock)
         refusals = RecentRefusals(clock=clock)
         reservations = Reservations(
             limiter=limiter, refusals=refusals, hand_over=background.hand_over, on_leak=alarms.leaked
@@ -226,10 +230,11 @@ async def assembled(
 async def key_desk(settings: Settings) -> AsyncIterator[KeyDesk]:
     """The keys of this installation. Raises BrokenPolicies, StoreUnavailable, ValueError."""
     policies = load_policy_files(settings)
+    pepper = _pepper(settings)
     async with _opened_database(settings) as database:
         yield KeyDesk(
             store=SqlKeyStore(database),
-            pepper=_pepper(settings),
+            pepper=pepper,
             teams=frozenset(policies.teams),
             clock=SystemClock(),
         )
@@ -271,18 +276,20 @@ async def _operators(operators: Operators, address: str) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+def _redis(settings: Settings) -> RedisLimiter | None:
+    url = settings.redis_url.get_secret_value()
+    return RedisLimiter(client=connect(url)) if url else None
+
+
 def _limiter(
-    settings: Settings, stack: AsyncExitStack, background: Background, alarms: Alarms, clock: Clock
+    redis: RedisLimiter | None, replicas: int, background: Background, alarms: Alarms, clock: Clock
 ) -> tuple[Limiter, Callable[[], bool]]:
     """Where counters are kept, and how to ask whether that is away."""
     memory = MemoryLimiter(clock=clock)
-    url = settings.redis_url.get_secret_value()
-    if not url:
+    if redis is None:
         return memory, lambda: False
-    redis = RedisLimiter(client=connect(url))
-    stack.push_async_callback(redis.close)
     resilient = ResilientLimiter(
-        primary=redis, fallback=memory, clock=clock, on_change=alarms.redis, share=1 / settings.replicas
+        primary=redis, fallback=memory, clock=clock, on_change=alarms.redis, share=1 / replicas
     )
     background.loop("redis", redis.run)
     background.loop("redis_breaker", resilient.run)

@@ -1,17 +1,14 @@
 """`gateway check`: are the settings and the policy files right? Starts nothing and connects to nothing."""
 
 from gateway.app import load_policy_files
-from gateway.cli.console import fail, out, settings_or_exit
-from gateway.policies.problems import BrokenPolicies
+from gateway.cli.console import explained, out, settings_or_exit
 
 
 def check() -> None:
     """Check settings and policy files, and name every mistake at once, with file and line."""
     settings = settings_or_exit()
-    try:
+    with explained(settings):
         policies = load_policy_files(settings)
-    except BrokenPolicies as error:
-        fail(str(problem) for problem in error.problems)
     teams = len(policies.teams)
     models = len(policies.catalogue.models)
     out.print(

@@ -1,13 +1,16 @@
 """How the command speaks: results on standard output, everything said about them on standard error."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from gateway.core.errors import StoreUnavailable
+from gateway.policies.problems import BrokenPolicies
 from gateway.settings import Settings, SettingsError, load_settings
 
 _PIPED_WIDTH: Final = 200
@@ -17,7 +20,7 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def say(sentence: str) -> None:
-    """Tell the person something that is not the result."""
+    """Tell the person something that is not the result. In brackets stands how it looks: escape names."""
     err.print(sentence)
 
 
@@ -26,6 +29,19 @@ def fail(sentences: Iterable[str]) -> NoReturn:
     for sentence in sentences:
         err.print(Text.assemble(("✗ ", "bold red"), sentence))
     raise typer.Exit(1)
+
+
+@contextmanager
+def explained(settings: Settings) -> Iterator[None]:
+    """What can be wrong with an installation, told a line each, and status 1."""
+    try:
+        yield
+    except BrokenPolicies as error:
+        fail(f"{settings.policies_dir}/{problem}" for problem in error.problems)
+    except OSError as error:
+        fail([f"{error.filename or 'cannot listen'}: {error.strerror or error}"])
+    except (StoreUnavailable, ValueError) as error:
+        fail([str(error)])
 
 
 def settings_or_exit() -> Settings:

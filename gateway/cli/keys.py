@@ -5,16 +5,18 @@ within a second.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.app import key_desk
 from gateway.auth.desk import KeyDesk
 from gateway.auth.interfaces import StoredKey
-from gateway.cli.console import fail, out, say, settings_or_exit
-from gateway.core.errors import StoreUnavailable
+from gateway.cli.console import explained, fail, out, say, settings_or_exit
+
+_MOST_DAYS: Final = 3660
 
 command = typer.Typer(help="Make, list and revoke keys.", no_args_is_help=True)
 
@@ -23,7 +25,9 @@ command = typer.Typer(help="Make, list and revoke keys.", no_args_is_help=True)
 def create(
     team: Annotated[str, typer.Option(help="The team that the key belongs to.")],
     name: Annotated[str, typer.Option(help="What the key is for; unique within the team.")],
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires. Default: never.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=_MOST_DAYS, help="Days until it expires. Default: never.")
+    ] = None,
 ) -> None:
     """Make a key. It is printed this once, alone on standard output; only its hash is kept."""
     expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
@@ -33,7 +37,7 @@ def create(
             teams = ", ".join(sorted(desk.teams))
             fail([f"There is no team `{team}` in the policy files. There are: {teams}."])
         key = await desk.create(team, name, expires)
-        say(f"A key for team [bold]{team}[/], named [bold]{name}[/]. It is shown this once:")
+        say(f"A key for team [bold]{team}[/], named [bold]{escape(name)}[/]. It is shown this once:")
         out.print(key, markup=False)
 
     _at_desk(act)
@@ -50,7 +54,12 @@ def list_keys(
         now = datetime.now(UTC).timestamp()
         for key in await desk.list(team):
             table.add_row(
-                key.id, key.team, key.name, _day(key.created_at), _day(key.expires_at), _state(key, now)
+                key.id,
+                key.team,
+                escape(key.name),
+                _day(key.created_at),
+                _day(key.expires_at),
+                _state(key, now),
             )
         out.print(table)
 
@@ -76,10 +85,8 @@ def _at_desk(act: Callable[[KeyDesk], Awaitable[None]]) -> None:
         async with key_desk(settings) as desk:
             await act(desk)
 
-    try:
+    with explained(settings):
         asyncio.run(work())
-    except (StoreUnavailable, ValueError) as error:
-        fail([str(error)])
 
 
 def _day(seconds: int | None) -> str:

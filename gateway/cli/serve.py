@@ -11,10 +11,8 @@ import uvloop
 from pydantic import SecretStr
 
 from gateway.app import Gateway, assembled
-from gateway.cli.console import fail, say, settings_or_exit
+from gateway.cli.console import explained, say, settings_or_exit
 from gateway.cli.welcome import greet, takes_the_simulator
-from gateway.core.errors import StoreUnavailable
-from gateway.policies.problems import BrokenPolicies
 from gateway.settings import Settings
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator
@@ -32,14 +30,8 @@ def serve(
 ) -> None:
     """Serve clients and operators until told to stop."""
     settings = settings_or_exit()
-    try:
+    with explained(settings):
         uvloop.run(_serve(settings, welcome=welcome))
-    except BrokenPolicies as error:
-        fail(f"{settings.policies_dir}/{problem}" for problem in error.problems)
-    except (StoreUnavailable, ValueError) as error:
-        fail([str(error)])
-    except OSError as error:
-        fail([f"cannot listen: {error.strerror or error}"])
 
 
 async def _serve(settings: Settings, *, welcome: bool) -> None:

@@ -13,8 +13,7 @@ import typer
 from rich.table import Table
 
 from gateway.app import usage_reports
-from gateway.cli.console import fail, out, say, settings_or_exit
-from gateway.core.errors import StoreUnavailable
+from gateway.cli.console import explained, out, say, settings_or_exit
 from gateway.metering.interfaces import UsageRow
 from gateway.metering.records import MEASURES, as_record
 
@@ -30,7 +29,7 @@ def usage(
     by: Annotated[
         str, typer.Option(help="What to group by: team, model, key, day, endpoint; several with commas.")
     ] = "team,model",
-    days: Annotated[int, typer.Option(min=1, help="How many days back.")] = 30,
+    days: Annotated[int, typer.Option(min=1, max=3660, help="How many days back.")] = 30,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
 ) -> None:
     """Show what was spent: requests, tokens, dollars. Read from the ledger, also while the gateway runs."""
@@ -42,10 +41,8 @@ def usage(
         async with usage_reports(settings) as reports:
             return await reports.usage(groups, int(since.timestamp() * 1000), None)
 
-    try:
+    with explained(settings):
         rows = asyncio.run(read())
-    except (StoreUnavailable, ValueError) as error:
-        fail([str(error)])
     if not rows:
         say(f"Nothing was spent in the last {days} days.")
     _PRINTERS[output](groups, rows)

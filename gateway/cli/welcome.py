@@ -4,6 +4,8 @@ import sys
 from contextlib import suppress
 from typing import Final
 
+from rich.markup import escape
+
 from gateway.app import key_desk
 from gateway.auth.interfaces import NameTaken
 from gateway.cli.console import out
@@ -40,7 +42,7 @@ def takes_the_simulator(settings: Settings) -> bool:
 async def greet(settings: Settings, address: str, admin_address: str, *, simulated: bool) -> None:
     """Print the first screen; what it shows of the key is shown this once."""
     upstream = "the simulator (no account, no money)" if simulated else settings.upstream.base_url
-    out.print(f"\n[bold]The gateway listens on http://{address}[/], before {upstream}.")
+    out.print(f"\n[bold]The gateway listens on http://{escape(address)}[/], before {escape(upstream)}.")
     url = f"http://{address}/v1"
     team, key = await _first_key(settings)
     if key is None:
@@ -52,8 +54,8 @@ async def greet(settings: Settings, address: str, admin_address: str, *, simulat
         sys.stdout.write(_PASTE.format(url=url, key=key))
     out.print(
         "\nUsage:   [bold].venv/bin/gateway usage[/]   (or --by day, --format csv)"
-        f"\nMetrics: http://{admin_address}/metrics"
-        f"\nRules:   {settings.policies_dir}/ (edit and save: they are reloaded)"
+        f"\nMetrics: http://{escape(admin_address)}/metrics"
+        f"\nRules:   {escape(str(settings.policies_dir))}/ (edit and save: they are reloaded)"
         "\nCtrl-C stops it.\n"
     )
     sys.stdout.flush()

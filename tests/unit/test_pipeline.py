@@ -167,7 +167,9 @@ async def test_a_form_is_passed_on() -> None:
     assert exchange.call.get("model") == "whisper-1-2024"
 
 
-@pytest.mark.parametrize("tries", [(MemoryAnswer(b"{}"),), (BROKEN,), (ZeroDivisionError(),)], ids=repr)
+@pytest.mark.parametrize(
+    "tries", [(MemoryAnswer(b"{}"),), (BROKEN,), (ZeroDivisionError(),)], ids=["served", "broken", "faulty"]
+)
 async def test_a_form_is_closed_however_it_ends(tries: tuple[Any, ...]) -> None:
     journey = Journey(*tries)
     incoming = await journey.request(
