@@ -26,6 +26,7 @@ from gateway.core.policy import (
     ShapingKind,
     ShapingRule,
 )
+from gateway.core.principal import Principal
 from gateway.core.usage import UsageSource
 from tests.support.journey import CATALOGUE, CHAT, COMPLETION, Journey, a_completion, a_policy
 from tests.support.memory import EVENTS, Books, MemoryAnswer, MemoryIncoming, MemoryReply
@@ -445,7 +446,7 @@ async def refuse_for_rate(journey: Journey, key: str) -> None:
     principal = await journey.pipeline.authenticator.authenticate(
         MemoryIncoming(headers={"authorization": f"Bearer {key}"}).headers
     )
-    if hasattr(principal, "team"):
+    if isinstance(principal, Principal):
         policy = replace(journey.book.policy_set.teams["search"].policy, limits=(one_request(),))
         for number in range(2):
             held = await journey.reservations.reserve(f"before_{number}", principal, policy, "gpt-4o", 1)

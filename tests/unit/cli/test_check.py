@@ -16,9 +16,7 @@ def test_nothing_is_made_by_looking(gateway: Installation) -> None:
 
 def test_every_mistake_in_the_policies_is_told_with_file_and_line(gateway: Installation) -> None:
     (gateway.policies / "organization.yaml").write_text("models: ['*']\nodd: 1\neven: 2\n")
-    (gateway.policies / "teams" / "ads.yaml").write_text(
-        "team: ads\n\nlimits:\n  few: {per: cat, tokens: 5}\n"
-    )
+    (gateway.policies / "teams" / "ads.yaml").write_text("team: ads\n\nlimits:\n  few: {per: cat, tokens: 5}")
     checked = gateway("check")
     assert (checked.exit_code, checked.stdout) == (1, "")
     told = [line.removeprefix(f"✗ {gateway.policies}/") for line in checked.stderr.splitlines()]

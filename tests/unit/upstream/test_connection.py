@@ -731,6 +731,17 @@ async def test_an_upstream_goes_on_when_somebody_reads() -> None:
     assert not line.paused
 
 
+async def test_an_answer_that_is_read_as_it_comes_is_never_held_back() -> None:
+    connection, line = connected()
+    asking = await asked(connection)
+    connection.data_received(OK + b"content-length: 100000000\r\n\r\n")
+    await asking
+    for _ in range(3 * MOST_HELD // 1024):
+        connection.data_received(b"x" * 1024)
+        assert not line.paused
+        assert len(await connection.read()) == 1024
+
+
 async def test_the_next_exchange_may_hold_as_much() -> None:
     connection, line = connected()
     for _ in range(2):
@@ -792,6 +803,42 @@ async def test_an_answer_that_waits_to_be_read_is_not_finished() -> None:
     connection.data_received(framed(body=b"ok"))
     await asking
     assert not connection.finished()
+
+
+async def test_an_answer_that_does_not_begin_is_given_up() -> None:
+    connection, line = connected()
+    asking = await asked(connection)
+    connection.data_received(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-")
+    connection.give_up()
+    assert (await failure(connection, asking)).code is ErrorCode.UPSTREAM_TIMEOUT
+    assert line.aborted
+
+
+async def test_a_body_that_waits_is_given_up_with_its_answer() -> None:
+    connection, _ = connected()
+    connection.pause_writing()
+    asking = await asked(connection, portions(b"one", asked_for=[]))
+    connection.give_up()
+    assert (await failure(connection, asking)).code is ErrorCode.UPSTREAM_TIMEOUT
+
+
+async def test_an_answer_that_has_begun_is_not_given_up() -> None:
+    connection, line = connected()
+    asking = await asked(connection)
+    connection.data_received(CHUNKED)
+    connection.give_up()
+    connection.data_received(b"2\r\nok\r\n0\r\n\r\n")
+    assert (await asking)[0] == 200
+    assert await read_all(connection) == b"ok"
+    assert not line.aborted
+
+
+async def test_what_is_broken_already_is_not_given_up_as_well() -> None:
+    connection, _ = connected()
+    asking = await asked(connection)
+    connection.connection_lost(None)
+    connection.give_up()
+    assert (await failure(connection, asking)).code is ErrorCode.UPSTREAM_ERROR
 
 
 # The answer that the rest of the house holds.
