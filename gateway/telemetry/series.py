@@ -1,7 +1,7 @@
 """Counters and histograms that cost a list access to write and are put into words only when Prometheus asks.
 
-The library's own take a lock, two checks and three calls for each change (docs/performance.md); ours are all
-written by the event loop's thread.
+The library's own take a lock, two checks and three calls for each change; ours are all written by the event
+loop's thread.
 """
 
 from bisect import bisect_left

@@ -1,8 +1,7 @@
 """One connection to an upstream: HTTP/1.1 as bytes in and facts out, on httptools' parser.
 
 Written for what a gateway does all day, which is to pass on what comes: body bytes are handed over as the
-parser finds them, with no stream objects and no timers in between. It costs a third of what a full HTTP
-client costs for each request, and half for each streamed chunk (docs/performance.md).
+parser finds them, with no stream objects and no timers in between (docs/performance.md has the figures).
 
 Its law: a connection carries one exchange at a time, and goes back to the pool only when the answer was
 read to its end, said so, and nothing came after it. Whatever else happens, it is closed. What comes when
