@@ -73,29 +73,43 @@ class AllowList:
 
 
 class Scope(StrEnum):
-    """Whom a limit counts together."""
+    """Whom a limit counts together. Several narrow each other: each user on each model, say."""
 
-    KEY = "key"
+    ORGANIZATION = "organization"
+    """All teams. Without it a limit counts each team by itself."""
     TEAM = "team"
+    USER = "user"
+    """Each subject by itself."""
+    KEY = "key"
     MODEL = "model"
-    """Each model of the team by itself."""
 
 
 class Counted(StrEnum):
+    """What is counted."""
+
     REQUESTS = "requests"
     TOKENS = "tokens"
+    """Input and output together."""
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    IMAGES = "images"
+    AUDIO_SECONDS = "audio_seconds"
+    """Each exchange's, rounded up."""
+    DOLLARS = "dollars"
+    """In micro-dollars, wherever it is a number."""
     CONCURRENT = "concurrent"
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit. Rates are token buckets; concurrency is a number of slots."""
+    """A rate, which is a token bucket; or a number of slots."""
 
     name: str
     counts: Counted
-    scope: Scope
+    """Never dollars, which are a matter of budgets."""
+    per: tuple[Scope, ...]
     amount: int
-    """Requests or tokens per window; slots for concurrency."""
+    """What comes back in a window; slots for concurrency."""
     seconds: float = 60.0
     """The window in which the bucket fills from empty to `amount`. Unused for concurrency."""
     burst: int = 0
@@ -103,6 +117,44 @@ class Limit:
     mode: Mode = Mode.ENFORCE
     models: tuple[str, ...] = ("*",)
     """Models (as patterns) that it counts."""
+
+
+class Period(StrEnum):
+    """How long a budget lasts, by the calendar: from midnight, from Monday, from the first."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Increase:
+    """More, for a time."""
+
+    amount: int
+    until: int
+    """Seconds since 1970: the moment at which it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent in a calendar window."""
+
+    name: str
+    counts: Counted
+    """Never concurrency."""
+    per: tuple[Scope, ...]
+    amount: int
+    period: Period
+    zone: str = "UTC"
+    """The time zone by whose calendar a window begins, by its IANA name."""
+    mode: Mode = Mode.ENFORCE
+    models: tuple[str, ...] = ("*",)
+    strict: bool = False
+    """Whether the most that a request can cost is reserved, and not what it is expected to cost."""
+    alert_at: tuple[int, ...] = ()
+    """Percent of the amount at which somebody is told."""
+    increases: tuple[Increase, ...] = ()
 
 
 class FilterKind(StrEnum):
@@ -162,5 +214,9 @@ class Policy:
     objects: Mode = Mode.ENFORCE
     """Whether requests may name upstream objects (files, responses …): nobody knows yet whose they are."""
     limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    counters: str = ""
+    """Where in Redis its counters lie together (a Cluster's hash tag): the team's name; `*` for all teams of
+    a house with a limit that counts them together."""
     filters: tuple[FilterRule, ...] = ()
     shaping: tuple[ShapingRule, ...] = ()

@@ -1,82 +1,156 @@
 """Which buckets an exchange draws on, and how those are named. Pure, but for remembering what it worked out.
 
-A name is `{team}:limit:team`, `{team}:limit:key:<key id>` or `{team}:limit:model:<model>`. The braces put all
-buckets of a team on one node of a Redis Cluster, so that one script may touch them together.
+A name is `{tag}:limit:unit:scope=value...`, such as `{search}:user-tokens:tokens:team=search:user=alice`. The
+braces put all that one exchange draws on on one node of a Redis Cluster, so that one script may touch it
+together: usually a tag is a team; it is `*` for all teams of a house with a limit that counts them together.
 """
 
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
 
+from gateway.core.clock import Clock
 from gateway.core.decision import Mode
 from gateway.core.patterns import matches
-from gateway.core.policy import Counted, Limit, Scope
+from gateway.core.policy import Budget, Counted, Limit, Policy, Scope
 from gateway.core.principal import Principal
-from gateway.limits.bucket import rate_of
+from gateway.limits.amounts import Amounts
+from gateway.limits.bucket import Rate, rate_of
+from gateway.limits.budget import Window, holds_until, window_of
 from gateway.limits.interfaces import Demand
 
-_Limits = tuple[Limit, ...]
-_Demands = tuple[Demand, ...]
-
-_TOKENS: Final = Counted.TOKENS
+_PLACES: Final = {unit: Amounts._fields.index(unit) for unit in Counted}
+_FOREVER: Final = float("inf")
 
 
-def demands_of(principal: Principal, limits: _Limits, model: str | None, expected_tokens: int) -> _Demands:
-    """What one call wants of each limit that counts it. `model`: the catalogue's name, None for none."""
-    return tuple(
-        demand_of(limit, _bucket(limit, principal, model), expected_tokens)
-        for limit in limits
-        if limit.mode is not Mode.OFF and _counts(limit, model)
-    )
+class Name(NamedTuple):
+    """A bucket's name, taken apart."""
+
+    tag: str
+    limit: str
+    counts: str
+    whose: Mapping[str, str]
+    """Values by scope. Empty: the organization's."""
 
 
-def demand_of(limit: Limit, bucket: str, tokens: int) -> Demand:
-    """What one call that is expected to use so many tokens wants of this limit."""
-    rate = None if limit.counts is Counted.CONCURRENT else rate_of(limit)
-    return Demand(limit, bucket, tokens if limit.counts is Counted.TOKENS else 1, rate)
+def demand_of(limit: Limit | Budget, bucket: str, cost: int, now: float) -> Demand:
+    """What an exchange of this cost wants of this limit. `now`: seconds since 1970."""
+    if isinstance(limit, Budget):
+        return Demand(limit, bucket, cost, None, window_of(limit, now))
+    return Demand(limit, bucket, cost, None if limit.counts is Counted.CONCURRENT else rate_of(limit))
+
+
+def bucket_of(tag: str, limit: Limit | Budget, principal: Principal, model: str | None) -> str:
+    """The name of the bucket that this caller draws on."""
+    values = {
+        Scope.TEAM: principal.team,
+        Scope.USER: principal.subject,
+        Scope.KEY: principal.key_id,
+        Scope.MODEL: model or "",
+    }
+    scopes = "".join(f":{scope}={quote(values[scope], safe='')}" for scope in _narrowing(limit.per))
+    return f"{{{tag}}}:{limit.name}:{limit.counts}{scopes}"
+
+
+def name_of(bucket: str) -> Name | None:
+    """A bucket's name, taken apart; None for what is no bucket."""
+    tag, braced, rest = bucket.removeprefix("{").partition("}:")
+    limit, *counts = rest.split(":")
+    if not braced or not counts or counts[0] not in Amounts._fields:
+        return None
+    pairs = [part.partition("=") for part in counts[1:]]
+    return Name(tag, limit, counts[0], {scope: unquote(value) for scope, _, value in pairs})
 
 
 def whose(demand: Demand) -> str:
-    """Whose bucket it is, for a sentence: "team `search`"."""
-    scope = demand.limit.scope
-    team, _, value = demand.bucket.removeprefix("{").partition(f"}}:{demand.limit.name}:{scope}")
-    return f"{scope} `{value.removeprefix(':') or team}`"
+    """Whose bucket it is, for a sentence: "team `search`", "user `alice` and model `gpt-5`"."""
+    name = name_of(demand.bucket)
+    scopes = dict(name.whose) if name else {}
+    if len(scopes) > 1:
+        scopes.pop(Scope.TEAM, None)
+    return " and ".join(f"{scope} `{value}`" for scope, value in scopes.items()) or "the organization"
 
 
 class Demands:
-    """`demands_of`, faster: what depends on the caller and the model alone is worked out once."""
+    """What exchanges want of their limits. What depends on the caller and the model alone, and on no more of
+    the time than the window of a budget, is worked out once."""
 
-    def __init__(self, *, most: int = 10_000) -> None:
+    def __init__(self, *, clock: Clock, most: int = 10_000) -> None:
         """`most`: pairs of caller and model that are remembered; the one longest unused is forgotten."""
+        self._clock = clock
         self._most = most
-        self._known: OrderedDict[tuple[str, str, str | None], tuple[_Limits, _Demands]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str, str | None], _Known] = OrderedDict()
 
-    def of(self, principal: Principal, limits: _Limits, model: str | None, expected_tokens: int) -> _Demands:
-        """As `demands_of`."""
-        caller = (principal.team, principal.key_id, model)
+    def of(
+        self,
+        principal: Principal,
+        policy: Policy,
+        model: str | None,
+        expected: Amounts,
+        bound: Amounts | None = None,
+    ) -> tuple[Demand, ...]:
+        """What one exchange wants of each limit that counts it. `model`: the catalogue's name, None for none.
+        `bound`: the most that it can spend, which strict budgets want; None: `expected`."""
+        caller = (principal.team, principal.key_id, principal.subject, model)
         known = self._known.get(caller)
-        if known is None or known[0] != limits:
-            known = self._known[caller] = limits, demands_of(principal, limits, model, 0)
+        if known is None or known.policy is not policy or known.until <= self._clock.now():
+            known = self._known[caller] = _worked_out(principal, policy, model, self._clock.now())
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
         self._known.move_to_end(caller)
+        most = bound or expected
         return tuple(
             [
-                Demand(demand.limit, demand.bucket, expected_tokens, demand.rate)
-                if demand.limit.counts is _TOKENS
-                else demand
-                for demand in known[1]
+                Demand(limit, bucket, (most if strict else expected)[place], rate, window)
+                for limit, bucket, rate, window, place, strict in known.demands
             ]
         )
 
 
-def _counts(limit: Limit, model: str | None) -> bool:
-    if model is None:
-        return limit.scope is not Scope.MODEL and "*" in limit.models
-    return matches(limit.models, model)
+class _Row(NamedTuple):
+    """A demand without its cost."""
+
+    limit: Limit | Budget
+    bucket: str
+    rate: Rate | None
+    window: Window | None
+    place: int
+    """Of its cost among an exchange's amounts."""
+    strict: bool
 
 
-def _bucket(limit: Limit, principal: Principal, model: str | None) -> str:
-    if limit.scope is Scope.TEAM:
-        return f"{{{principal.team}}}:{limit.name}:team"
-    value = principal.key_id if limit.scope is Scope.KEY else model
-    return f"{{{principal.team}}}:{limit.name}:{limit.scope}:{value}"
+class _Known(NamedTuple):
+    policy: Policy
+    until: float
+    demands: tuple[_Row, ...]
+
+
+def _worked_out(principal: Principal, policy: Policy, model: str | None, now: float) -> _Known:
+    rows, until = [], _FOREVER
+    tag = policy.counters or principal.team
+    for limit in _counting(policy, model):
+        demand = demand_of(limit, bucket_of(tag, limit, principal, model), 0, now)
+        strict = isinstance(limit, Budget) and limit.strict
+        rows.append(_Row(limit, demand.bucket, demand.rate, demand.window, _PLACES[limit.counts], strict))
+        if isinstance(limit, Budget) and demand.window is not None:
+            until = min(until, holds_until(limit, demand.window, now))
+    return _Known(policy, until, tuple(rows))
+
+
+def _counting(policy: Policy, model: str | None) -> Iterator[Limit | Budget]:
+    """The limits that count such an exchange."""
+    limits: tuple[Limit | Budget, ...] = (*policy.limits, *policy.budgets)
+    for limit in limits:
+        if limit.mode is Mode.OFF:
+            continue
+        if model is None and (Scope.MODEL in limit.per or "*" not in limit.models):
+            continue
+        if model is None or matches(limit.models, model):
+            yield limit
+
+
+def _narrowing(per: tuple[Scope, ...]) -> list[Scope]:
+    """The scopes that tell buckets apart, the widest first. Of a team, unless it counts all teams."""
+    within = () if Scope.ORGANIZATION in per else (Scope.TEAM,)
+    return [*within, *(scope for scope in (Scope.USER, Scope.KEY, Scope.MODEL) if scope in per)]

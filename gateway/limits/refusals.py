@@ -64,7 +64,7 @@ def _is_for_every_call(refusal: Refusal) -> bool:
     return (
         refusal.deny.code is ErrorCode.RATE_LIMIT_EXCEEDED
         and limit.counts is Counted.REQUESTS
-        and limit.scope is not Scope.MODEL
+        and Scope.MODEL not in limit.per
         and "*" in limit.models
     )
 

@@ -4,33 +4,57 @@ Settling does not wait: it hands over, so that a client that hangs up cannot los
 at the same time go to the store together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
 from gateway.background import Job
-from gateway.core.decision import Deny
-from gateway.core.policy import Counted, Policy
+from gateway.core.decision import Deny, Mode
+from gateway.core.errors import ErrorCode, StoreUnavailable
+from gateway.core.policy import Policy
 from gateway.core.principal import Principal
 from gateway.core.standing import Standing
+from gateway.limits.amounts import NOTHING, Amounts
 from gateway.limits.demands import Demands
-from gateway.limits.interfaces import Demand, Grant, Hold, Limiter, Refusal, Spent
+from gateway.limits.interfaces import (
+    Charged,
+    Demand,
+    Grant,
+    Hold,
+    Limiter,
+    Loader,
+    More,
+    Refusal,
+    Spent,
+    Unloaded,
+)
 from gateway.limits.refusals import RecentRefusals
 
+_LOADS: Final = 3
+"""Tries to load the budgets of one exchange: more than one is needed only while the store loses them again."""
+_RETRY_SECONDS: Final = 1.0
+
 _Settle = Callable[[Spent], None]
-_TOKENS: Final = Counted.TOKENS
 
 
 class Reservation:
     """What a limiter decided, and what is held by it: nothing when it refused. To be used in a `with`."""
 
-    __slots__ = ("_hold", "_on_leak", "_settle", "denials", "standings")
+    __slots__ = ("_hold", "_on_leak", "_settle", "denials", "held", "standings")
 
     def __init__(
-        self, *, decision: Grant | Refusal, hold: Hold, settle: _Settle, on_leak: Callable[[str], None]
+        self,
+        *,
+        decision: Grant | Refusal,
+        hold: Hold,
+        held: Amounts,
+        settle: _Settle,
+        on_leak: Callable[[str], None],
     ) -> None:
         self.standings: tuple[Standing, ...] = decision.standings
         """What is left of each limit that the client may know of."""
+        self.held = held
+        """What the exchange is expected to spend; grows when it turns out to spend more."""
         self.denials: tuple[Deny, ...]
         """The refusal, in mode enforce; or what limits in shadow or warn mode have to say."""
         self._hold: Hold | None
@@ -41,15 +65,19 @@ class Reservation:
         self._settle = settle
         self._on_leak = on_leak
 
-    def settle(self, tokens: int) -> None:
-        """So many tokens were spent, and the request. The first call counts; later ones do nothing."""
+    @property
+    def hold(self) -> Hold | None:
+        """What the store holds; None once it is settled."""
+        return self._hold
+
+    def settle(self, spent: Amounts) -> None:
+        """This is what was spent. The first call counts; later ones do nothing."""
         if self._hold is not None:
-            self._end(self._hold, tuple([_amount(demand, tokens) for demand in self._hold.demands]))
+            self._end(self._hold, _of_each(self._hold, spent))
 
     def release(self) -> None:
         """Nothing was spent, not even the request: give all of it back. Does nothing after a settlement."""
-        if self._hold is not None:
-            self._end(self._hold, _nothing(self._hold))
+        self.settle(NOTHING)
 
     def __enter__(self) -> Self:
         return self
@@ -67,23 +95,28 @@ class Reservation:
 
 
 class Reservations:
-    """Makes reservations, renews the slots of those that last, and brings settlements to the store."""
+    """Makes reservations, lets them grow, keeps those that last, and brings settlements to the store."""
 
     def __init__(
         self,
         *,
         limiter: Limiter,
+        loader: Loader,
+        demands: Demands,
         refusals: RecentRefusals,
         hand_over: Callable[[Job], None],
         on_leak: Callable[[str], None],
+        on_charged: Callable[[Sequence[Charged]], None],
     ) -> None:
         """`hand_over`: does a job soon, without being waited for. `on_leak`: told the id of an exchange
-        that was left without a settlement."""
+        that was left without a settlement. `on_charged`: told what settlements did to budgets."""
         self._limiter = limiter
+        self._loader = loader
+        self._demands = demands
         self._refusals = refusals
         self._hand_over = hand_over
         self._on_leak = on_leak
-        self._demands = Demands()
+        self._on_charged = on_charged
         self._live: dict[str, Hold] = {}
         """Reservations that are not settled."""
         self._spents: list[Spent] = []
@@ -94,28 +127,68 @@ class Reservations:
         principal: Principal,
         policy: Policy,
         model_name: str | None,
-        expected_tokens: int,
+        expected: Amounts,
+        bound: Amounts | None = None,
     ) -> Reservation:
-        """Hold all that this exchange may spend, or nothing. `model_name`: the catalogue's, None for none.
+        """Hold all that this exchange is expected to spend, or nothing.
 
+        `model_name`: the catalogue's, None for none. `bound`: the most that it can spend, for strict budgets.
         Raises StoreUnavailable; then nothing stays held.
         """
-        hold = Hold(exchange_id, self._demands.of(principal, policy.limits, model_name, expected_tokens))
+        hold = Hold(exchange_id, self._demands.of(principal, policy, model_name, expected, bound))
         try:
-            decision = await self._limiter.reserve(hold) if hold.demands else Grant(())
+            hold, decision = await self._decide(hold)
         except BaseException:
             # It was cancelled, or the store is away: whether anything is held, nobody knows.
-            self._settle(Spent(hold, _nothing(hold)))
+            self._settle(Spent(hold, _of_each(hold, NOTHING)))
             raise
         if isinstance(decision, Refusal):
             self._refusals.remember(principal, policy, decision)
-        else:
+        elif hold.demands:
             self._live[exchange_id] = hold
-        return Reservation(decision=decision, hold=hold, settle=self._settle, on_leak=self._on_leak)
+        return Reservation(
+            decision=decision, hold=hold, held=expected, settle=self._settle, on_leak=self._on_leak
+        )
+
+    async def extend(self, growing: Sequence[tuple[Reservation, Amounts]]) -> Sequence[Demand | None]:
+        """Hold so much more for each. Tells, for each, the budget that has no more room: its exchange has to
+        end. Raises StoreUnavailable."""
+        wishes = [(held, held.hold, more) for held, more in growing]
+        mores = [
+            More(hold or Hold("", ()), () if hold is None else _of_each(hold, more))
+            for _, hold, more in wishes
+        ]
+        exhausted = await self._limiter.extend([more for more in mores if more.amounts])
+        answers = iter(exhausted)
+        told = [next(answers) if more.amounts else None for more in mores]
+        for (held, _, more), demand in zip(wishes, told, strict=True):
+            if demand is None:
+                held.held = Amounts(*map(sum, zip(held.held, more, strict=True)))
+        return told
 
     async def renew_all(self) -> None:
-        """Keep the slots of all that still runs. To be called several times within a lease."""
+        """Keep what is held for all that still runs. To be called several times within a lease."""
         await self._limiter.renew(list(self._live.values()))
+
+    async def _decide(self, hold: Hold) -> tuple[Hold, Grant | Refusal]:
+        """The decision, and what it is about: budgets that nobody can load now are left out, or refuse."""
+        unknown: tuple[Demand, ...] = ()
+        for _ in range(_LOADS):
+            if not hold.demands:
+                return hold, Grant(())
+            decision = await self._limiter.reserve(hold)
+            if not isinstance(decision, Unloaded):
+                return hold, decision
+            unknown = decision.demands
+            try:
+                await self._loader.load(unknown)
+            except StoreUnavailable:
+                break
+        enforced = [demand for demand in unknown if demand.limit.mode is Mode.ENFORCE]
+        if enforced:
+            return hold, _unavailable(enforced[0])
+        hold = hold._replace(demands=tuple(each for each in hold.demands if each not in unknown))
+        return await self._decide(hold)
 
     def _settle(self, spent: Spent) -> None:
         self._live.pop(spent.hold.exchange_id, None)
@@ -128,13 +201,19 @@ class Reservations:
         """All that wait. Whoever is handed over after them finds nothing left to do."""
         spents, self._spents = self._spents, []
         if spents:
-            await self._limiter.settle(spents)
+            charged = await self._limiter.settle(spents)
+            if charged:
+                self._on_charged(charged)
 
 
-def _amount(demand: Demand, tokens: int) -> int:
-    """An upstream that tells of negative usage gives nobody more than they have."""
-    return max(0, tokens) if demand.limit.counts is _TOKENS else demand.cost
+def _of_each(hold: Hold, amounts: Amounts) -> tuple[int, ...]:
+    """What each limit counts of it."""
+    return tuple([getattr(amounts, demand.limit.counts) for demand in hold.demands])
 
 
-def _nothing(hold: Hold) -> tuple[int, ...]:
-    return (0,) * len(hold.demands)
+def _unavailable(demand: Demand) -> Refusal:
+    """What is said while nobody knows how much of a budget is left."""
+    reason = f"The budget `{demand.limit.name}` cannot be looked up at the moment. Send the request again."
+    rule = f"budgets.{demand.limit.name}"
+    deny = Deny(ErrorCode.BUDGET_UNAVAILABLE, reason, rule, Mode.ENFORCE, retry_after=_RETRY_SECONDS)
+    return Refusal(deny, (), demand)

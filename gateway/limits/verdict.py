@@ -1,37 +1,55 @@
 """From what a store found to what is decided: standings, notes, and the limit that a refusal names. Pure.
 
 Every store finds two things for each demand: whether it fits, and the level (of a rate, the debt in
-micro-tokens; of slots, how many are taken): the new one when all is held, the untouched one when nothing is.
+micro-tokens; of slots, how many are taken; of a budget, what is spent and held): the new one when all is
+held, the untouched one when nothing is.
 """
 
 from collections.abc import Sequence
+from enum import IntEnum
 from math import ceil
 from typing import Final
 
 from gateway.core.decision import Deny, Mode
 from gateway.core.errors import ErrorCode
-from gateway.core.policy import Counted
+from gateway.core.policy import Budget, Counted, Scope
 from gateway.core.standing import Standing
 from gateway.limits.bucket import MICRO
 from gateway.limits.demands import whose
-from gateway.limits.interfaces import Demand, Grant, Refusal
+from gateway.limits.interfaces import Demand, Grant, Refusal, Unloaded
 
 SLOT_RETRY_SECONDS: Final = 1.0
 """Nobody knows when a slot is freed; this is soon enough to be worth a try, and no stampede."""
+SLICE_RETRY_SECONDS: Final = 1.0
+"""Within which replicas give back what they have set aside."""
 
 _SHADOW: Final = Mode.SHADOW
 _WINDOWS: Final = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 
-def judge(demands: Sequence[Demand], fit: Sequence[bool], levels: Sequence[int]) -> Grant | Refusal:
+class Fit(IntEnum):
+    """What a store finds of a demand."""
+
+    NO = 0
+    YES = 1
+    SET_ASIDE = 2
+    """No; but it would fit a budget if replicas had not set slices of it aside."""
+    UNLOADED = 3
+    """Nobody knows before the budget is loaded."""
+
+
+def judge(demands: Sequence[Demand], fit: Sequence[int], levels: Sequence[int]) -> Grant | Refusal | Unloaded:
     """The decision: a Refusal when a demand that must fit does not. Of several, the longest counts."""
+    if Fit.UNLOADED in fit:
+        pairs = zip(demands, fit, strict=True)
+        return Unloaded(tuple(demand for demand, fits in pairs if fits == Fit.UNLOADED))
     standings = _standings(demands, levels)
-    if False not in fit:
+    if Fit.NO not in fit and Fit.SET_ASIDE not in fit:
         return Grant(standings)
     missed = [
-        (_deny(demand, level), demand)
+        (_deny(demand, fits, level), demand)
         for demand, fits, level in zip(demands, fit, levels, strict=True)
-        if not fits
+        if fits != Fit.YES
     ]
     enforced = [(deny, demand) for deny, demand in missed if deny.mode is Mode.ENFORCE]
     if not enforced:
@@ -43,7 +61,7 @@ def judge(demands: Sequence[Demand], fit: Sequence[bool], levels: Sequence[int])
 def _standings(demands: Sequence[Demand], levels: Sequence[int]) -> tuple[Standing, ...]:
     """Of rates alone; and not of those in shadow mode, since the client is to notice nothing."""
     standings = []
-    for (limit, _, _, rate), level in zip(demands, levels, strict=True):
+    for (limit, _, _, rate, _), level in zip(demands, levels, strict=True):
         if rate is not None and limit.mode is not _SHADOW:
             left, reset = rate.remaining(level), rate.seconds_to_pay(level)
             standings.append(Standing(limit.name, limit.counts, limit.amount, left, reset))
@@ -54,18 +72,34 @@ def _lasts(deny: Deny) -> float:
     return float("inf") if deny.retry_after is None else deny.retry_after
 
 
-def _deny(demand: Demand, level: int) -> Deny:
-    code, reason, retry_after = _grounds(demand, level)
-    return Deny(code, reason, f"limits.{demand.limit.name}", demand.limit.mode, retry_after=retry_after)
+def _deny(demand: Demand, fits: int, level: int) -> Deny:
+    if demand.window is not None:
+        kind = "budgets"
+        code, reason, retry_after = _grounds_of_budget(demand, demand.window.amount, fits, level)
+    else:
+        kind = "limits"
+        code, reason, retry_after = _grounds(demand, level)
+    return Deny(code, reason, f"{kind}.{demand.limit.name}", demand.limit.mode, retry_after=retry_after)
 
 
 def _grounds(demand: Demand, level: int) -> tuple[ErrorCode, str, float | None]:
-    if demand.rate is None:
+    limit = demand.limit
+    if demand.rate is None or isinstance(limit, Budget):
         return ErrorCode.CONCURRENCY_LIMIT_EXCEEDED, _too_many(demand), SLOT_RETRY_SECONDS
-    if demand.cost > demand.limit.burst:
-        return ErrorCode.REQUEST_EXCEEDS_LIMIT, _too_large(demand), None
+    if demand.cost > limit.burst:
+        return ErrorCode.REQUEST_EXCEEDS_LIMIT, _too_large(demand, limit.burst), None
     wait = demand.rate.seconds_until_fits(level, demand.cost * MICRO)
     return ErrorCode.RATE_LIMIT_EXCEEDED, too_soon(demand, wait), wait
+
+
+def _grounds_of_budget(
+    demand: Demand, amount: int, fits: int, level: int
+) -> tuple[ErrorCode, str, float | None]:
+    if demand.cost > amount:
+        return ErrorCode.REQUEST_EXCEEDS_LIMIT, _beyond_budget(demand, amount), None
+    if fits == Fit.SET_ASIDE:
+        return ErrorCode.BUDGET_UNAVAILABLE, _set_aside(demand), SLICE_RETRY_SECONDS
+    return ErrorCode.INSUFFICIENT_QUOTA, used_up(demand, amount - level), None
 
 
 def _too_many(demand: Demand) -> str:
@@ -75,19 +109,64 @@ def _too_many(demand: Demand) -> str:
     )
 
 
-def _too_large(demand: Demand) -> str:
+def _too_large(demand: Demand, burst: int) -> str:
     return (
-        f"This request is expected to use {demand.cost} {demand.limit.counts}, and {whose(demand)} "
-        f"may use at most {demand.limit.burst} at once. Send less, or ask for less output."
+        f"This request is expected to use {demand.cost} {spoken(demand.limit.counts)}, and {whose(demand)} "
+        f"may use at most {burst} at once. Send less, or ask for less output."
     )
 
 
 def too_soon(demand: Demand, wait: float) -> str:
     """What is said to whoever should wait for so many seconds."""
     limit = demand.limit
-    window = _WINDOWS.get(limit.seconds, f"{limit.seconds:g} seconds")
-    needs = f", this request needs about {demand.cost}" if limit.counts is Counted.TOKENS else ""
+    seconds = 0.0 if isinstance(limit, Budget) else limit.seconds
+    window = _WINDOWS.get(seconds, f"{seconds:g} seconds")
+    needs = "" if limit.counts is Counted.REQUESTS else f", this request needs about {demand.cost}"
     return (
-        f"Rate limit reached for {limit.counts} of {whose(demand)}: "
+        f"Rate limit reached for {spoken(limit.counts)} of {whose(demand)}: "
         f"limit {limit.amount} per {window}{needs}. Try again in {ceil(wait * 10) / 10:g} s."
     )
+
+
+def used_up(demand: Demand, left: int) -> str:
+    """What is said to whoever meets a budget that has no room for the request, or for more of its answer."""
+    limit = demand.limit
+    period = f" for this {limit.period}" if isinstance(limit, Budget) else ""
+    shared = Scope.ORGANIZATION in limit.per  # what others have spent is nobody's business
+    numbers = "" if shared else f" ({figure(limit.counts, max(0, left))} left of {_amount(demand)})"
+    return (
+        f"The budget `{limit.name}` of {whose(demand)} is used up{period}{numbers}. "
+        "Ask whoever owns it for an increase, or wait until it begins anew."
+    )
+
+
+def _beyond_budget(demand: Demand, amount: int) -> str:
+    counts = demand.limit.counts
+    most = "could cost" if isinstance(demand.limit, Budget) and demand.limit.strict else "is expected to cost"
+    return (
+        f"This request {most} {figure(counts, demand.cost)}, more than the whole budget "
+        f"`{demand.limit.name}` of {whose(demand)} ({figure(counts, amount)}). Send less, or ask for less output."
+    )
+
+
+def _set_aside(demand: Demand) -> str:
+    return f"The last of the budget `{demand.limit.name}` is being called in. Send the request again."
+
+
+def _amount(demand: Demand) -> str:
+    amount = demand.window.amount if demand.window else demand.limit.amount
+    return figure(demand.limit.counts, amount)
+
+
+def figure(counts: Counted, amount: int) -> str:
+    """An amount with its unit: "$12.50", "300 tokens"."""
+    if counts is not Counted.DOLLARS:
+        return f"{amount} {spoken(counts)}"
+    dollars = f"{amount / MICRO:,.6f}".rstrip("0")
+    whole, _, cents = dollars.partition(".")
+    return f"${whole}.{cents:0<2}"
+
+
+def spoken(counts: Counted) -> str:
+    """The unit as people write it."""
+    return counts.replace("_", " ")

@@ -29,7 +29,7 @@ class _Rate(_Limit):
         limit = Limit(
             name=name,
             counts=counts,
-            scope=self.per,
+            per=(self.per,),
             amount=amount,
             seconds=SECONDS[self.every],
             burst=self.burst or amount,
@@ -69,7 +69,7 @@ class ConcurrencyLimit(_Limit):
         limit = Limit(
             name=name,
             counts=Counted.CONCURRENT,
-            scope=self.per,
+            per=(self.per,),
             amount=self.concurrent,
             mode=self.mode,
             models=self.models,

@@ -26,10 +26,10 @@ from tests.conformance.conftest import LEASE, World, redis_client, redis_limiter
 from tests.support.redis_server import RedisServer
 
 DAY = 86_400.0
-REQUESTS = Limit("team-requests", Counted.REQUESTS, Scope.TEAM, 100, DAY, 100)
+REQUESTS = Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), 100, DAY, 100)
 """One request is paid back in 864 seconds: what a test takes changes nothing."""
-TOKENS = Limit("team-tokens", Counted.TOKENS, Scope.TEAM, 1000, DAY, 1000)
-SLOTS = Limit("team-streams", Counted.CONCURRENT, Scope.TEAM, 2)
+TOKENS = Limit("team-tokens", Counted.TOKENS, (Scope.TEAM,), 1000, DAY, 1000)
+SLOTS = Limit("team-streams", Counted.CONCURRENT, (Scope.TEAM,), 2)
 
 _ids = count()
 

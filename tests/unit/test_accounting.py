@@ -34,9 +34,9 @@ NOTHING: Final = Usage(UsageSource.ESTIMATED)
 
 MODEL = Model("gpt-4o", "openai", "gpt-4o", price=Price(input=2_500_000, output=10_000_000))
 LIMITS = (
-    Limit("team-tokens", Counted.TOKENS, Scope.TEAM, amount=10_000, burst=10_000),
-    Limit("team-requests", Counted.REQUESTS, Scope.TEAM, amount=100, burst=100),
-    Limit("team-slots", Counted.CONCURRENT, Scope.TEAM, amount=5),
+    Limit("team-tokens", Counted.TOKENS, (Scope.TEAM,), amount=10_000, burst=10_000),
+    Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), amount=100, burst=100),
+    Limit("team-slots", Counted.CONCURRENT, (Scope.TEAM,), amount=5),
 )
 POLICY = Policy("search", "5f3c", Catalogue({MODEL.name: MODEL}), limits=LIMITS)
 PRINCIPAL = Principal(subject="key:search/web", team="search", key_id="k1", key_name="web")

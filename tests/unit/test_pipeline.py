@@ -36,7 +36,7 @@ SMALL = Catalogue({name: replace(model, context_window=5) for name, model in CAT
 
 
 def one_request(mode: Mode = Mode.ENFORCE) -> Limit:
-    return Limit("team-requests", Counted.REQUESTS, Scope.TEAM, amount=1, burst=1, mode=mode)
+    return Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), amount=1, burst=1, mode=mode)
 
 
 def no_secrets(mode: Mode = Mode.ENFORCE) -> FilterRule:
@@ -263,7 +263,7 @@ RULES = [
         "limit",
         ErrorCode.REQUEST_EXCEEDS_LIMIT,
         lambda mode: a_policy(
-            limits=(Limit("few", Counted.TOKENS, Scope.TEAM, amount=10, burst=10, mode=mode),)
+            limits=(Limit("few", Counted.TOKENS, (Scope.TEAM,), amount=10, burst=10, mode=mode),)
         ),
         label="limits.few",
     ),
@@ -422,7 +422,7 @@ FAULTS = [
     Fault(
         "limit",
         ErrorCode.REQUEST_EXCEEDS_LIMIT,
-        lambda plan: _ruled(plan, limits=(Limit("few", Counted.TOKENS, Scope.TEAM, amount=1, burst=1),)),
+        lambda plan: _ruled(plan, limits=(Limit("few", Counted.TOKENS, (Scope.TEAM,), amount=1, burst=1),)),
     ),
     Fault("record", ErrorCode.METERING_UNAVAILABLE, lambda plan: setattr(plan, "good_for", 0)),
     Fault("upstream", ErrorCode.UPSTREAM_ERROR, lambda plan: setattr(plan, "upstream", BROKEN)),

@@ -11,9 +11,9 @@ from gateway.limits.redis import connect
 from tests.support.clock import ManualClock
 from tests.support.redis_server import RedisServer, running_redis
 
-REQUESTS = Limit("team-requests", Counted.REQUESTS, Scope.TEAM, 60, 60.0, 60)
-TOKENS = Limit("key-tokens", Counted.TOKENS, Scope.KEY, 1000, 60.0, 1000)
-SLOTS = Limit("team-streams", Counted.CONCURRENT, Scope.TEAM, 2)
+REQUESTS = Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), 60, 60.0, 60)
+TOKENS = Limit("key-tokens", Counted.TOKENS, (Scope.KEY,), 1000, 60.0, 1000)
+SLOTS = Limit("team-streams", Counted.CONCURRENT, (Scope.TEAM,), 2)
 
 
 @pytest.fixture

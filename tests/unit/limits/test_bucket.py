@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.core.policy import Counted, Limit, Scope
 from gateway.limits.bucket import MICRO, MOST_DEBT, Rate, rate_of, settled
 
-LIMIT = Limit("requests", Counted.REQUESTS, Scope.TEAM, 60, 60.0, 10)
+LIMIT = Limit("requests", Counted.REQUESTS, (Scope.TEAM,), 60, 60.0, 10)
 
 limits = st.builds(
     lambda amount, seconds, burst: replace(LIMIT, amount=amount, seconds=float(seconds), burst=burst),

@@ -26,7 +26,7 @@ def buckets(principal: Principal, *limits: Limit, model: str | None = "gpt-4o") 
 def test_a_bucket_is_named_for_whom_it_counts(
     principal: Principal, scope: Scope, bucket: str, sentence: str
 ) -> None:
-    (demand,) = demands_of(principal, (replace(REQUESTS, scope=scope),), "ft:gpt-4o:acme", 0)
+    (demand,) = demands_of(principal, (replace(REQUESTS, per=(scope,)),), "ft:gpt-4o:acme", 0)
     assert demand.bucket == bucket
     assert whose(demand) == sentence
 
@@ -68,7 +68,7 @@ def test_a_limit_counts_the_models_that_it_names(
 
 
 def test_a_limit_for_each_model_does_not_count_what_asks_for_none(principal: Principal) -> None:
-    assert buckets(principal, replace(REQUESTS, scope=Scope.MODEL), model=None) == []
+    assert buckets(principal, replace(REQUESTS, per=(Scope.MODEL,)), model=None) == []
 
 
 class TestRemembering:

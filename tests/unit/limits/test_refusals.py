@@ -76,7 +76,7 @@ def test_a_new_policy_gives_a_new_chance(
     "other",
     [
         refusal(TOKENS),
-        refusal(replace(REQUESTS, scope=Scope.MODEL)),
+        refusal(replace(REQUESTS, per=(Scope.MODEL,))),
         refusal(replace(REQUESTS, models=("gpt-*",))),
         refusal(SLOTS, 1.0, ErrorCode.CONCURRENCY_LIMIT_EXCEEDED),
         refusal(REQUESTS, None, ErrorCode.REQUEST_EXCEEDS_LIMIT),
@@ -94,7 +94,7 @@ def test_what_another_call_could_escape_is_not_remembered(
 def test_requests_of_the_key_or_the_team_are_remembered(
     refusals: RecentRefusals, principal: Principal, policy: Policy, scope: Scope
 ) -> None:
-    refusals.remember(principal, policy, refusal(replace(REQUESTS, scope=scope)))
+    refusals.remember(principal, policy, refusal(replace(REQUESTS, per=(scope,))))
     assert refusals.find(principal, policy) is not None
 
 

@@ -24,7 +24,7 @@ def test_a_window_is_named_in_words(every: str, seconds: float) -> None:
 
 def test_a_rate_comes_back_over_a_minute_unless_it_says_otherwise() -> None:
     expected = Limit(
-        name="it", counts=Counted.REQUESTS, scope=Scope.KEY, amount=9, seconds=60, burst=9, models=("*",)
+        name="it", counts=Counted.REQUESTS, scope=(Scope.KEY,), amount=9, seconds=60, burst=9, models=("*",)
     )
 
     assert compiled(per="key", requests=9) == (expected,)
@@ -37,7 +37,7 @@ def test_a_burst_may_be_smaller_or_larger_than_the_amount() -> None:
 def test_a_concurrency_limit_has_slots_only() -> None:
     limit = compiled(per="model", concurrent=20, models=["gpt-4o*"], mode="warn")[0]
 
-    assert (limit.counts, limit.scope, limit.amount) == (Counted.CONCURRENT, Scope.MODEL, 20)
+    assert (limit.counts, limit.per, limit.amount) == (Counted.CONCURRENT, (Scope.MODEL,), 20)
     assert (limit.models, limit.mode, limit.burst) == (("gpt-4o*",), Mode.WARN, 0)
 
 

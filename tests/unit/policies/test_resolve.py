@@ -95,7 +95,7 @@ def test_a_whole_rule_is_replaced_not_its_single_keys(compiled: Compiled) -> Non
         Limit(
             "a",
             counts=policy.limits[0].counts,
-            scope=policy.limits[0].scope,
+            per=policy.limits[0].per,
             amount=7,
             burst=7,
         ),

@@ -106,7 +106,7 @@ async def test_a_refused_body_is_not_the_next_request() -> None:
 
 
 async def test_what_is_left_of_the_limits_is_on_every_answer() -> None:
-    limit = Limit("team-requests", Counted.REQUESTS, Scope.TEAM, amount=1, burst=1)
+    limit = Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), amount=1, burst=1)
     journey = Journey(policy=a_policy(limits=(limit,)))
     key = await journey.key()
     async with house(journey) as wire:
