@@ -8,7 +8,7 @@ _MILLISECONDS: Final = 1000
 
 
 class Amounts(NamedTuple):
-    """Whole numbers, under the names of `Counted`: `getattr(amounts, limit.counts)` is what a limit counts."""
+    """Whole numbers under the names of `Counted`: `getattr(amounts, limit.counts)` is what a limit counts."""
 
     requests: int = 0
     tokens: int = 0
@@ -27,7 +27,7 @@ NOTHING: Final = Amounts()
 
 
 def amounts_of(usage: Usage, cost: int | None) -> Amounts:
-    """What one request of this usage spends. An upstream that tells of less than nothing gives nobody more."""
+    """What one request of this usage spends. Usage below nothing, if an upstream tells of it, is nothing."""
     given, taken = max(0, usage.input_tokens), max(0, usage.output_tokens)
     return Amounts(
         1,

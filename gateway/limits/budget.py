@@ -1,4 +1,4 @@
-"""The budget: a ledger of a calendar window. Knows when windows begin, and whether something still fits. Pure.
+"""The budget: a ledger of a calendar window. Knows when windows begin, and what still fits. Pure.
 
 A budget is three numbers and the window they belong to: what is `spent`, what is `held` for exchanges that
 are under way, and how much of that is `set_aside` in slices that replicas may spend while Redis is away. When

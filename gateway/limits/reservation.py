@@ -31,7 +31,7 @@ from gateway.limits.interfaces import (
 from gateway.limits.refusals import RecentRefusals
 
 _LOADS: Final = 3
-"""Tries to load the budgets of one exchange: more than one is needed only while the store loses them again."""
+"""Tries to load the budgets of one exchange: one does, unless the store loses them again."""
 _RETRY_SECONDS: Final = 1.0
 
 _Settle = Callable[[Spent], None]

@@ -145,7 +145,8 @@ def _beyond_budget(demand: Demand, amount: int) -> str:
     most = "could cost" if isinstance(demand.limit, Budget) and demand.limit.strict else "is expected to cost"
     return (
         f"This request {most} {figure(counts, demand.cost)}, more than the whole budget "
-        f"`{demand.limit.name}` of {whose(demand)} ({figure(counts, amount)}). Send less, or ask for less output."
+        f"`{demand.limit.name}` of {whose(demand)} ({figure(counts, amount)}). "
+        "Send less, or ask for less output."
     )
 
 
