@@ -1,30 +1,38 @@
 """What an exchange cost: each attempt's two ledger lines, and the settlement of what was reserved.
 
 Its law: an attempt that was admitted is settled, once, whatever happened to it, and settling never waits. The
-provider's own count is believed; where there is none, ours is used and says so.
+provider's own count is believed; where there is none, ours is used and says so. Limits are charged what the
+ledger says.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from gateway.core.attempt import Attempt, Cause
-from gateway.core.call import Call, Form
+from gateway.core.call import Call
 from gateway.core.clock import Clock
 from gateway.core.endpoint import Meter
-from gateway.core.errors import ClientLeft, UpstreamFailed
+from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, UpstreamFailed
 from gateway.core.exchange import Exchange
 from gateway.core.policy import Model
 from gateway.core.usage import Usage, UsageSource
-from gateway.limits.estimate import output_tokens
+from gateway.expectation import Expected
+from gateway.limits.amounts import Amounts, amounts_of
+from gateway.limits.estimate import TypicalOutputs, most_output
 from gateway.limits.reservation import Reservation
 from gateway.metering.recorder import Recorder
-from gateway.metering.usage import estimate
 from gateway.telemetry.metrics import Metrics
-from gateway.wire.tokens import Tokenizer, roughly
+from gateway.wire.tokens import Tokenizer
 
 Admit = Callable[[Attempt], Awaitable[None]]
+
+CUTS: Final[Mapping[ErrorCode, Cause]] = {
+    ErrorCode.INSUFFICIENT_QUOTA: Cause.BUDGET_CUT,
+    ErrorCode.INVALID_API_KEY: Cause.REVOKED,
+}
+"""Refusals that can strike an exchange after it was sent: it is cut then, which is nobody's fault."""
 
 _NOTHING: Final = Usage(UsageSource.ESTIMATED)
 _NOT_BILLED: Final = Usage(UsageSource.PROVIDER)
@@ -34,20 +42,30 @@ _NOT_BILLED: Final = Usage(UsageSource.PROVIDER)
 class Accounting:
     """Keeps the books of exchanges while they travel."""
 
-    def __init__(self, *, recorder: Recorder, tokenizer: Tokenizer, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        outputs: TypicalOutputs,
+        tokenizer: Tokenizer,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        """`outputs`: told what answers really had."""
         self._recorder = recorder
+        self._outputs = outputs
         self._tokenizer = tokenizer
         self._metrics = metrics
         self._clock = clock
 
-    def admission(self, exchange: Exchange, expected: Usage) -> Admit:
+    def admission(self, exchange: Exchange, expected: Expected) -> Admit:
         """To be awaited before each attempt's first byte. Raises Refused (`metering_unavailable`).
 
         `expected` is what the attempt is settled with if this process dies.
         """
 
         async def admit(attempt: Attempt) -> None:
-            await self._recorder.admit(exchange, attempt, expected)
+            await self._recorder.admit(exchange, attempt, expected.usage, expected.cost)
             if exchange.attempts:
                 before = exchange.attempts[-1]
                 usage = _NOTHING if before.status is None else _NOT_BILLED
@@ -59,7 +77,9 @@ class Accounting:
         return admit
 
     @contextmanager
-    def of(self, exchange: Exchange, held: Reservation, call: Call, model: Model) -> Iterator[None]:
+    def of(
+        self, exchange: Exchange, held: Reservation, call: Call, model: Model, expected: Expected
+    ) -> Iterator[None]:
         """Whatever happens inside is settled when it is over."""
         cause = Cause.SERVED
         try:
@@ -70,32 +90,53 @@ class Accounting:
         except UpstreamFailed:
             cause = Cause.UPSTREAM_FAILED
             raise
+        except GatewayError as error:
+            cause = CUTS.get(error.code, Cause.FAILED)
+            raise
         except BaseException:
             cause = Cause.FAILED
             raise
         finally:
-            self._settle(exchange, held, call, model, cause)
+            self._settle(exchange, held, call, model, expected, cause)
 
-    def _settle(self, exchange: Exchange, held: Reservation, call: Call, model: Model, cause: Cause) -> None:
+    def _settle(
+        self,
+        exchange: Exchange,
+        held: Reservation,
+        call: Call,
+        model: Model,
+        expected: Expected,
+        cause: Cause,
+    ) -> None:
         if not exchange.attempts:
             held.release()
             return
         attempt = exchange.attempts[-1]
-        usage = exchange.usage = self._usage(exchange, attempt, call, model, cause)
-        exchange.cost = self._settle_attempt(exchange, attempt, usage, cause)
+        usage = self._usage(exchange, attempt, call, model, expected, cause)
+        self._settle_attempt(exchange, attempt, usage, cause)
+        exchange.usage, exchange.cost = attempt.usage, attempt.cost
         if any(each.sent for each in exchange.attempts):
-            held.settle(usage.total_tokens)
+            held.settle(_spent(exchange.attempts))
         else:
             held.release()
+        if cause is Cause.SERVED:
+            self._learn(exchange, call, model, usage)
 
-    def _settle_attempt(self, exchange: Exchange, attempt: Attempt, usage: Usage, cause: Cause) -> int | None:
-        cost = self._recorder.settle(exchange, attempt, usage, cause)
+    def _settle_attempt(self, exchange: Exchange, attempt: Attempt, usage: Usage, cause: Cause) -> None:
+        self._recorder.settle(exchange, attempt, usage, cause)
         self._metrics.attempted(attempt)
         if attempt.sent and exchange.policy is not None and exchange.model is not None:
-            self._metrics.metered(exchange.policy.team, exchange.model.name, usage, cost)
-        return cost
+            self._metrics.metered(exchange.policy.team, exchange.model.name, usage, attempt.cost)
 
-    def _usage(self, exchange: Exchange, attempt: Attempt, call: Call, model: Model, cause: Cause) -> Usage:
+    def _usage(
+        self,
+        exchange: Exchange,
+        attempt: Attempt,
+        call: Call,
+        model: Model,
+        expected: Expected,
+        cause: Cause,
+    ) -> Usage:
         """The provider's count, or ours of what was asked and of what had passed."""
         observed = exchange.observed
         if observed is not None and observed.usage is not None:
@@ -107,34 +148,27 @@ class Accounting:
         whole = cause is Cause.SERVED and observed is not None and observed.finished
         source = UsageSource.ESTIMATED if whole else UsageSource.PARTIAL
         if call.endpoint.meter is not Meter.TOKENS:
-            return _other_units(call, source)
+            return expected.usage._replace(source=source)
         unread = whole and not exchange.generated  # compressed, say: it is taken for a typical one
+        answered = expected.usage.output_tokens if unread else exchange.generated
+        most = most_output(call, model)  # the provider's own vocabulary may have needed fewer
         return Usage(
             source,
             input_tokens=self._tokenizer.total(call.texts, model.encoding),
-            output_tokens=output_tokens(call) if unread else exchange.generated,
+            output_tokens=answered if most is None else min(answered, most),
         )
 
-
-def expected_usage(call: Call) -> Usage:
-    """What the call will probably use, before it is sent."""
-    if call.endpoint.meter is not Meter.TOKENS:
-        return _other_units(call, UsageSource.ESTIMATED)
-    return Usage(UsageSource.ESTIMATED, input_tokens=roughly(call.texts), output_tokens=output_tokens(call))
-
-
-def _other_units(call: Call, source: UsageSource) -> Usage:
-    """What the endpoint is billed by when it is not tokens, as far as the request tells."""
-    text = call.get("input")
-    return estimate(
-        call.endpoint.meter,
-        source=source,
-        images=_whole(call.get("n"), default=1),
-        characters=len(text) if isinstance(text, str) else 0,
-        audio_bytes=sum(size for _, size in call.body.files) if isinstance(call.body, Form) else 0,
-    )
+    def _learn(self, exchange: Exchange, call: Call, model: Model, usage: Usage) -> None:
+        """What an answer had that came whole, unless that was only supposed."""
+        observed = exchange.observed
+        is_known = observed is not None and observed.finished and (observed.usage or exchange.generated)
+        if is_known and usage.output_tokens > 0 and exchange.principal is not None:
+            self._outputs.learn(exchange.principal, model, call, usage.output_tokens)
 
 
-def _whole(value: object, *, default: int) -> int:
-    """A count as JSON or a form spells it."""
-    return int(text) if (text := str(value)).isdecimal() else default
+def _spent(attempts: Sequence[Attempt]) -> Amounts:
+    """By one request, in all its attempts."""
+    spent = [amounts_of(attempt.usage, attempt.cost) for attempt in attempts if attempt.usage is not None]
+    if len(spent) == 1:
+        return spent[0]
+    return Amounts(*map(sum, zip(*spent, strict=True)))._replace(requests=1, concurrent=1)

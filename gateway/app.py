@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import structlog
 from aiohttp import web
 from sqlalchemy import make_url
 
 from gateway import __version__
 from gateway.accounting import Accounting
+from gateway.admin.limits_page import LimitsPage
 from gateway.admin.operators import Operators
 from gateway.auth.authenticator import KeyAuthenticator
 from gateway.auth.desk import KeyDesk
@@ -28,14 +30,24 @@ from gateway.auth.sql import SqlKeyStore
 from gateway.background import Background, Pause
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import StoreUnavailable
+from gateway.core.ids import new_id
 from gateway.database.engine import Database, open_database
 from gateway.database.migrations import upgrade
+from gateway.expectation import Expectations
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
+from gateway.limits.alerts import BudgetWatch
+from gateway.limits.connect import Client, connect
 from gateway.limits.degraded import ResilientLimiter
+from gateway.limits.demands import Demands
+from gateway.limits.estimate import TypicalOutputs
+from gateway.limits.findings import Fault, Finding
+from gateway.limits.fitness import Fitness
 from gateway.limits.interfaces import Limiter
+from gateway.limits.loading import BudgetLoader
 from gateway.limits.memory import MemoryLimiter
-from gateway.limits.redis import RedisLimiter, connect
+from gateway.limits.overview import Overview
+from gateway.limits.redis import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.metering.interfaces import UsageReports
@@ -43,6 +55,8 @@ from gateway.metering.ledger_sql import SqlLedger
 from gateway.metering.presence import Presence
 from gateway.metering.recorder import Recorder
 from gateway.metering.reports import SqlUsageReports
+from gateway.metering.spending import SqlBooks
+from gateway.oversight import Oversight
 from gateway.pipeline import CallBounds, Pipeline
 from gateway.policies.book import PolicyBook
 from gateway.policies.loader import load_policies
@@ -55,11 +69,12 @@ from gateway.server.incoming import BodyBounds
 from gateway.server.listener import Listener, spelled
 from gateway.server.own_headers import own_headers
 from gateway.server.proxy import Proxy
-from gateway.settings import BoundSettings, Settings, UpstreamSettings
+from gateway.settings import AlertSettings, BoundSettings, Settings, UpstreamSettings
 from gateway.shaping.shape import Shaper
 from gateway.telemetry.alarms import Alarms
 from gateway.telemetry.logging import LogSink, make_logger
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.webhook import Webhook
 from gateway.upstream.pool import Pool
 from gateway.upstream.sender import Sender
 from gateway.upstream.targets import Target, Targets, UpstreamKind
@@ -67,7 +82,10 @@ from gateway.wire.endpoints import SERVED, endpoint_table
 from gateway.wire.tokens import Tokenizer
 
 _KEY_POLL_SECONDS: Final = 0.5
-_RENEW_SECONDS: Final = 15.0
+_RENEW_SECONDS: Final = 4.0
+_BEAT_SECONDS: Final = 1.0
+_FITNESS_SECONDS: Final = 60.0
+_BUDGET_WINDOW_SECONDS: Final = 30.0
 _RECOVER_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 1.0
 _KEEP_ALIVE_SECONDS: Final = 75.0
@@ -114,7 +132,8 @@ async def assembled(
         sink.start()
         stack.callback(sink.close)
         log = make_logger(sink, settings.log_level)
-        alarms = Alarms(metrics=metrics, log=log, clock=clock)
+        webhook = _webhook(settings.alerts, metrics, log, clock, pause)
+        alarms = Alarms(metrics=metrics, log=log, clock=clock, tell=webhook.put if webhook else None)
         database = await stack.enter_async_context(_opened_database(settings))
         ledger = SqlLedger(
             database=database, clock=clock, presence=_presence(settings), on_trouble=alarms.ledger
@@ -122,10 +141,12 @@ async def assembled(
         stack.push_async_callback(ledger.close)
         redis = _redis(settings)
         if redis is not None:
-            stack.push_async_callback(redis.close)
+            stack.push_async_callback(redis.aclose)
         background = Background(log=log, pause=pause)
         background.start()
         stack.push_async_callback(background.stop)
+        if webhook is not None:
+            background.loop("webhook", webhook.run)
 
         # who asks, and what they may do
         authenticator = KeyAuthenticator(
@@ -150,15 +171,53 @@ async def assembled(
         background.loop("policies", watcher.run)
 
         # how much they have left
-        limiter, is_degraded = _limiter(redis, settings.replicas, background, alarms, clock)
         refusals = RecentRefusals(clock=clock)
+        budgets = BudgetWatch(alarms=alarms, metrics=metrics, clock=clock)
+        background.every("budget_windows", _BUDGET_WINDOW_SECONDS, budgets.begin_anew)
+
+        async def on_return() -> None:
+            """Redis is back: what runs is held there again, and who was refused meanwhile may ask again."""
+            refusals.clear()
+            await reservations.renew_all()
+
+        limiter: Limiter = MemoryLimiter(clock=clock)
+        is_degraded: Callable[[], bool] = bool
+        if redis is not None:
+            fitness = Fitness(client=redis, clock=clock, tell=_told_to(alarms))
+            background.every("redis_fitness", _FITNESS_SECONDS, fitness.look)
+            background.hand_over(fitness.look)
+            shared = RedisLimiter(client=redis)
+            resilient = ResilientLimiter(
+                primary=shared,
+                clock=clock,
+                replica=new_id("replica", clock),
+                replicas=settings.replicas,
+                on_change=alarms.redis,
+                on_charged=budgets.charged,
+                on_clock=metrics.redis_clock,
+                on_emptied=alarms.redis_emptied,
+                on_return=on_return,
+            )
+            background.loop("redis", shared.run)
+            background.loop("redis_breaker", resilient.run)
+            background.every("redis_beat", _BEAT_SECONDS, resilient.beat)
+            stack.push_async_callback(resilient.retire)
+            limiter, is_degraded = resilient, lambda: resilient.degraded
+        loader = BudgetLoader(books=SqlBooks(database), limiter=limiter, clock=clock)
         reservations = Reservations(
-            limiter=limiter, refusals=refusals, hand_over=background.hand_over, on_leak=alarms.leaked
+            limiter=limiter,
+            loader=loader,
+            demands=Demands(clock=clock),
+            refusals=refusals,
+            hand_over=background.hand_over,
+            on_leak=alarms.leaked,
+            on_charged=budgets.charged,
         )
-        background.every("renew_slots", _RENEW_SECONDS, reservations.renew_all)
+        background.every("renew_holds", _RENEW_SECONDS, reservations.renew_all)
 
         # who answers, and what it costs
         tokenizer = Tokenizer()
+        outputs = TypicalOutputs()
         pool = Pool(user_agent=f"openai-gateway/{__version__}")
         stack.callback(pool.close)
         recorder = Recorder(ledger=ledger, clock=clock)
@@ -167,6 +226,10 @@ async def assembled(
         background.every("recover_attempts", _RECOVER_SECONDS, recover)
         watch = StreamWatch(clock=clock, bounds=_stream_bounds(bounds))
         background.every("watch_streams", _WATCH_SECONDS, watch.tick)
+        oversight = Oversight(
+            reservations=reservations, authenticator=authenticator, watch=watch, metrics=metrics, clock=clock
+        )
+        background.every("oversee_streams", _WATCH_SECONDS, oversight.tick)
 
         # the journey, and the edges
         gate = Gate(most=bounds.open_exchanges, on_change=metrics.open_exchanges.set)
@@ -184,10 +247,14 @@ async def assembled(
             ),
             reviewer=Reviewer(),
             shaper=Shaper(tokenizer=tokenizer),
+            expectations=Expectations(outputs=outputs, tokenizer=tokenizer),
             reservations=reservations,
-            accounting=Accounting(recorder=recorder, tokenizer=tokenizer, metrics=metrics, clock=clock),
+            accounting=Accounting(
+                recorder=recorder, outputs=outputs, tokenizer=tokenizer, metrics=metrics, clock=clock
+            ),
             upstreams=Sender(pool=pool, targets=_targets(settings), clock=clock),
             relay=Relay(clock=clock, watch=watch, open_streams=metrics.open_streams.inc),
+            oversight=oversight,
             tokenizer=tokenizer,
             metrics=metrics,
             log=log,
@@ -213,6 +280,11 @@ async def assembled(
         operators = Operators(
             metrics=metrics,
             reports=SqlUsageReports(database),
+            limits=LimitsPage(
+                policies=lambda: book.policy_set,
+                keys=SqlKeyStore(database),
+                overview=Overview(limiter=limiter, loader=loader, clock=clock),
+            ),
             token=settings.admin_token,
             is_ready=lambda: not gate.draining,
             policy_version=lambda: book.version,
@@ -276,24 +348,38 @@ async def _operators(operators: Operators, address: str) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def _redis(settings: Settings) -> RedisLimiter | None:
+def _redis(settings: Settings) -> Client | None:
     url = settings.redis_url.get_secret_value()
-    return RedisLimiter(client=connect(url)) if url else None
-
-
-def _limiter(
-    redis: RedisLimiter | None, replicas: int, background: Background, alarms: Alarms, clock: Clock
-) -> tuple[Limiter, Callable[[], bool]]:
-    """Where counters are kept, and how to ask whether that is away."""
-    memory = MemoryLimiter(clock=clock)
-    if redis is None:
-        return memory, lambda: False
-    resilient = ResilientLimiter(
-        primary=redis, fallback=memory, clock=clock, on_change=alarms.redis, share=1 / replicas
+    if not url:
+        return None
+    password = settings.redis_sentinel_password
+    return connect(
+        url,
+        ca_file=settings.redis_ca_file,
+        sentinel_password=password.get_secret_value() if password else None,
     )
-    background.loop("redis", redis.run)
-    background.loop("redis_breaker", resilient.run)
-    return resilient, lambda: resilient.degraded
+
+
+def _told_to(alarms: Alarms) -> Callable[[Finding], None]:
+    def tell(finding: Finding) -> None:
+        if finding.fault is not Fault.CLOCK:  # of that every beat tells
+            alarms.redis_unfit(finding.fault, finding.sentence)
+
+    return tell
+
+
+def _webhook(
+    alerts: AlertSettings,
+    metrics: Metrics,
+    log: structlog.stdlib.BoundLogger,
+    clock: Clock,
+    pause: Pause,
+) -> Webhook | None:
+    if alerts.webhook_url is None:
+        return None
+    return Webhook(
+        url=alerts.webhook_url, key=alerts.signing_key, metrics=metrics, log=log, clock=clock, pause=pause
+    )
 
 
 def _stream_bounds(bounds: BoundSettings) -> StreamBounds:

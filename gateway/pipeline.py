@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import structlog
 
-from gateway.accounting import Accounting, expected_usage
+from gateway.accounting import CUTS, Accounting
 from gateway.auth.interfaces import Authenticator
 from gateway.core.call import Call, Form
 from gateway.core.clock import Clock
@@ -32,11 +32,13 @@ from gateway.core.exchange import Exchange, Outcome
 from gateway.core.incoming import Incoming, Reply
 from gateway.core.policy import Model, Policy
 from gateway.core.principal import Principal
+from gateway.expectation import Expectations
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.interfaces import Refusal
 from gateway.limits.refusals import RecentRefusals
-from gateway.limits.reservation import Reservations
+from gateway.limits.reservation import Reservation, Reservations
+from gateway.oversight import Oversight
 from gateway.ownership.references import check_references
 from gateway.policies.authorize import authorize_call, authorize_endpoint, usable_model, usable_models
 from gateway.policies.book import PolicyBook
@@ -81,10 +83,12 @@ class Pipeline:
     bounds: CallBounds
     reviewer: Reviewer
     shaper: Shaper
+    expectations: Expectations
     reservations: Reservations
     accounting: Accounting
     upstreams: Upstreams
     relay: Relay
+    oversight: Oversight
     tokenizer: Tokenizer
     metrics: Metrics
     log: structlog.stdlib.BoundLogger
@@ -99,7 +103,7 @@ class Pipeline:
                 exchange.conclude(Outcome.UPSTREAM_FAILED, error)
                 raise
             except GatewayError as error:
-                exchange.conclude(Outcome.FAILED if exchange.attempts else Outcome.REFUSED, error)
+                exchange.conclude(_outcome_of_refusal(exchange, error), error)
                 raise
             except (ClientLeft, asyncio.CancelledError):
                 exchange.conclude(Outcome.CLIENT_LEFT)
@@ -141,17 +145,19 @@ class Pipeline:
             self._enforce(exchange, shaped.notes)
             call = exchange.call = shaped.call
             # 8  reserve everything at once, or nothing
-            expected = expected_usage(call)
-            tokens = expected.total_tokens
-            with await self.reservations.reserve(exchange.id, principal, policy, model.name, tokens) as held:
+            expected = self.expectations.of(principal, policy, call, model)
+            self._enforce(exchange, expected.denials)
+            with await self.reservations.reserve(
+                exchange.id, principal, policy, model.name, expected.amounts, expected.bound
+            ) as held:
                 exchange.standings = held.standings
                 self._enforce(exchange, held.denials)
-                with self.accounting.of(exchange, held, call, model), self.gate.until_cleared():
+                with self.accounting.of(exchange, held, call, model, expected), self.gate.until_cleared():
                     # 9  send; every attempt is on record before its first byte
                     outgoing, admit = _outgoing(call, incoming), self.accounting.admission(exchange, expected)
                     with await self.upstreams.send(model, outgoing, admit) as answer:
-                        # 10 relay, while a side reader watches for usage
-                        await self._relay(exchange, call, model, answer, reply)
+                        # 10 relay, while a side reader watches for usage; what outgrows `held` asks for more
+                        await self._relay(exchange, held, call, model, answer, reply)
                 # 11 settle: done by leaving `accounting`, whatever happened inside
         # 12 finish: done by `run`, whatever happened here
 
@@ -203,14 +209,18 @@ class Pipeline:
         await reply.send(200, [("content-type", JSON)], body)
 
     async def _relay(
-        self, exchange: Exchange, call: Call, model: Model, answer: Answer, reply: Reply
+        self, exchange: Exchange, held: Reservation, call: Call, model: Model, answer: Answer, reply: Reply
     ) -> None:
         exchange.status = answer.status
-        headers = to_client(answer.headers, stream=answer.content_type == "text/event-stream")
+        events = answer.content_type == "text/event-stream"
+        headers = to_client(answer.headers, stream=events)
         reader = self._reader(call, model, answer)
         try:
             if exchange.endpoint is EDITS:
                 await self.relay.pass_translated(exchange, answer, reader, reply, headers, from_chat)
+            elif events:
+                with self.oversight.over(exchange, held, reader, call, model):
+                    await self.relay.pass_on(exchange, answer, reader, reply, headers)
             else:
                 await self.relay.pass_on(exchange, answer, reader, reply, headers)
         finally:
@@ -287,6 +297,13 @@ def _outgoing(call: Call, incoming: Incoming) -> Outgoing:
         headers=to_upstream(incoming.headers, call.content_type, size),
         body=body,
     )
+
+
+def _outcome_of_refusal(exchange: Exchange, error: GatewayError) -> Outcome:
+    """Of what we would not do, or not go on with."""
+    if not exchange.attempts:
+        return Outcome.REFUSED
+    return Outcome.CUT if error.code in CUTS else Outcome.FAILED
 
 
 def _outcome_of_answer(exchange: Exchange) -> Outcome:

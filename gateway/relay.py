@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from gateway.core.clock import Clock
-from gateway.core.errors import ClientLeft, ErrorCode, UpstreamFailed
+from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, UpstreamFailed
 from gateway.core.exchange import Exchange
 from gateway.core.incoming import HeaderList, Reply
 from gateway.upstream.interfaces import Answer
@@ -40,7 +40,8 @@ class StreamBounds:
 class _Watched:
     """One answer on its way. Plain fields, since they are written for every chunk."""
 
-    others: set["_Watched"]
+    others: dict[str, "_Watched"]
+    exchange_id: str
     task: asyncio.Task[object]
     reply: Reply
     reader: AnswerReader
@@ -52,50 +53,65 @@ class _Watched:
     """When the client was last sent something."""
     writing: bool = False
     """Whether it is the client that is waited for."""
-    verdict: UpstreamFailed | None = None
+    verdict: GatewayError | None = None
 
     def __enter__(self) -> Self:
-        self.others.add(self)
+        self.others[self.exchange_id] = self
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self.others.discard(self)
+        self.others.pop(self.exchange_id, None)
         if self.verdict is not None and isinstance(error, asyncio.CancelledError):
             self.task.uncancel()
             raise self.verdict from None
 
+    def end(self, verdict: GatewayError) -> None:
+        """The first verdict counts."""
+        if self.verdict is None:
+            self.verdict = verdict
+            self.task.cancel()
+
 
 class StreamWatch:
-    """Ends answers whose upstream stalls, and keeps silent event streams alive."""
+    """Ends answers whose upstream stalls, or that others want ended, and keeps silent event streams alive."""
 
     def __init__(self, *, clock: Clock, bounds: StreamBounds) -> None:
         self._clock = clock
         self._bounds = bounds
-        self._watched: set[_Watched] = set()
+        self._watched: dict[str, _Watched] = {}
+        """By exchange id."""
 
     @property
     def open(self) -> int:
         """Answers under way."""
         return len(self._watched)
 
-    def over(self, reply: Reply, reader: AnswerReader, *, events: bool) -> _Watched:
+    def over(self, exchange_id: str, reply: Reply, reader: AnswerReader, *, events: bool) -> _Watched:
         """Watch the current task's answer while the block lasts.
 
-        What the watch has against it is raised at the block's end: UpstreamFailed.
+        What the watch has against it is raised at the block's end: UpstreamFailed, or what `end` was given.
         """
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an answer is relayed by a task")
         now = self._clock.monotonic()
-        return _Watched(self._watched, task, reply, reader, events, began=now, moved=now, spoke=now)
+        return _Watched(
+            self._watched, exchange_id, task, reply, reader, events, began=now, moved=now, spoke=now
+        )
+
+    def end(self, exchange_id: str, verdict: GatewayError) -> None:
+        """End this exchange's answer where it is, in its own dialect. Does nothing when it is over."""
+        watched = self._watched.get(exchange_id)
+        if watched is not None:
+            watched.end(verdict)
 
     async def tick(self) -> None:
         """Look at every answer once. To be called about every second."""
         now = self._clock.monotonic()
-        for watched in list(self._watched):
+        for watched in list(self._watched.values()):
             verdict = self._verdict(watched, now)
             if verdict is not None:
-                self._end(watched, verdict)
+                watched.end(verdict)
             elif self._needs_comment(watched, now):
                 watched.spoke = now
                 with suppress(ClientLeft):  # its own task finds that out
@@ -121,12 +137,6 @@ class StreamWatch:
             and watched.reply.taken
         )
 
-    @staticmethod
-    def _end(watched: _Watched, verdict: UpstreamFailed) -> None:
-        if watched.verdict is None:
-            watched.verdict = verdict
-            watched.task.cancel()
-
 
 @dataclass(slots=True)
 class Relay:
@@ -144,9 +154,11 @@ class Relay:
     async def pass_on(
         self, exchange: Exchange, answer: Answer, reader: AnswerReader, reply: Reply, headers: HeaderList
     ) -> None:
-        """Give the client this answer. Raises UpstreamFailed when it breaks off or stalls, ClientLeft."""
+        """Give the client this answer. Raises UpstreamFailed when it breaks off or stalls, ClientLeft, and
+        whatever it was ended with.
+        """
         events = answer.content_type == "text/event-stream"
-        with self.watch.over(reply, reader, events=events) as watched:
+        with self.watch.over(exchange.id, reply, reader, events=events) as watched:
             if events:
                 self.open_streams(1)
                 try:
@@ -168,7 +180,7 @@ class Relay:
         translate: Translate,
     ) -> None:
         """Give the client this answer in another shape. Metered as the upstream sent it."""
-        with self.watch.over(reply, reader, events=False) as watched:
+        with self.watch.over(exchange.id, reply, reader, events=False) as watched:
             body = await answer.read(self.translated)
             reader.feed(body)
             reader.end()

@@ -5,6 +5,7 @@ in a YAML file named by `GATEWAY_CONFIG_FILE`; variables win over the file. A se
 name of a file that holds it, `GATEWAY_NAME_FILE`. Unknown settings are refused: a misspelt one is noticed.
 """
 
+import base64
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -24,17 +25,25 @@ from pydantic import (
 )
 
 from gateway.wire.document import read_document
+from gateway.wire.redis_url import RedisAddress, RedisKind, parse_redis_url
 
 PREFIX: Final = "GATEWAY_"
 _NESTED: Final = "__"
 OPENAI: Final = "https://api.openai.com/v1"
 _CONFIG_FILE: Final = "GATEWAY_CONFIG_FILE"
-_SECRETS: Final = frozenset({"key_pepper", "admin_token", "api_key", "redis_url", "database_url"})
+_SECRETS: Final = frozenset(
+    {
+        *{"key_pepper", "admin_token", "api_key", "database_url", "webhook_url", "webhook_secret"},
+        *{"redis_url", "redis_sentinel_password"},
+    }
+)
 _SERVICE_LINK: Final = re.compile(
     r"GATEWAY_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?|PORT(?==\w+://))=.*",
     re.DOTALL,
 )
 """What Kubernetes itself sets in every pod beside Services whose names begin with `gateway`."""
+_IN_BASE64: Final = "whsec_"
+"""How a secret begins that is spelled as Standard Webhooks does."""
 _UNKNOWN: Final = "there is no such setting (docs/settings.md lists them all)"
 _WORDS: Final = {
     "missing": "must be set",
@@ -134,6 +143,48 @@ class BoundSettings(_Section):
     )
 
 
+class AlertSettings(_Section):
+    """Who is told when a budget's threshold is crossed."""
+
+    webhook_url: SecretStr | None = Field(
+        None, description="Where events are posted as JSON. Empty: nowhere; the log and metrics tell of them."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="With it events are signed, as Standard Webhooks has it: `whsec_` and base64, or any "
+        "text; at least 16 bytes. Empty: they are not signed.",
+    )
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        """A query may stand in it: it is a secret anyway."""
+        if not value:
+            return None
+        _checked_url(value.get_secret_value().partition("?")[0], "http", "https")
+        if not _is_plain(value.get_secret_value()):
+            raise ValueError("must be of printable ASCII characters without spaces")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, value: SecretStr | None) -> SecretStr | None:
+        if not value:
+            return None
+        try:
+            key = _signing_key(value)
+        except ValueError:
+            raise ValueError("must have base64 after `whsec_`") from None
+        if len(key) < 16:
+            raise ValueError("must have at least 16 bytes")
+        return value
+
+    @property
+    def signing_key(self) -> bytes | None:
+        """What signs events; None: nothing does."""
+        return _signing_key(self.webhook_secret) if self.webhook_secret else None
+
+
 class Settings(_Section):
     """All settings of one process."""
 
@@ -144,7 +195,16 @@ class Settings(_Section):
     )
     policies_dir: Path = Field(Path("policies"), description="The directory of the policy files.")
     redis_url: SecretStr = Field(
-        SecretStr(""), description="Shared counters, `redis://…`. Empty: counters in memory, for one process."
+        SecretStr(""),
+        description="Shared counters: `redis://…`, also by TLS, sentinels or a cluster. "
+        "Empty: counters in memory, for one process.",
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="Certificates that are trusted for a Redis with TLS, and no others. Empty: the system's.",
+    )
+    redis_sentinel_password: SecretStr | None = Field(
+        None, description="The sentinels' own password. Empty: they have none."
     )
     replicas: int = Field(
         1,
@@ -172,6 +232,9 @@ class Settings(_Section):
         None, description="The operators' token for `/admin`. Empty: `/admin` is closed."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    alerts: AlertSettings = Field(
+        default_factory=AlertSettings, description="Who is told when a budget's threshold is crossed."
+    )
     bounds: BoundSettings = Field(default_factory=BoundSettings, description="Sizes and times.")
 
     @field_validator("listen", "admin_listen")
@@ -187,9 +250,25 @@ class Settings(_Section):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: SecretStr) -> SecretStr:
-        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
+        if value:
+            parse_redis_url(value.get_secret_value())
         return value
+
+    @field_validator("redis_ca_file", mode="before")
+    @classmethod
+    def _is_for_tls(cls, value: Any, info: ValidationInfo) -> Any:
+        redis = _redis_of(info)
+        if value and redis and not redis.tls:
+            raise ValueError("is for a GATEWAY_REDIS_URL that begins with rediss")
+        return value or None
+
+    @field_validator("redis_sentinel_password")
+    @classmethod
+    def _is_for_sentinels(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        redis = _redis_of(info)
+        if value and redis and redis.kind is not RedisKind.SENTINEL:
+            raise ValueError("is for a GATEWAY_REDIS_URL of sentinels, redis+sentinel://")
+        return value or None
 
     @field_validator("database_url")
     @classmethod
@@ -230,6 +309,12 @@ class Settings(_Section):
         return {"openai": self.upstream, **self.upstreams}
 
 
+def _redis_of(info: ValidationInfo) -> RedisAddress | None:
+    """The Redis that was set before; None when there is none, or its own mistake is told."""
+    url = info.data.get("redis_url")
+    return parse_redis_url(url.get_secret_value()) if url else None
+
+
 def _checked_url(value: str, *schemes: str) -> str:
     """Nothing but scheme, host, port and path: what else could stand there may be a secret."""
     try:
@@ -255,6 +340,14 @@ def _checked_token(value: SecretStr | None) -> SecretStr | None:
     if not _is_plain(value.get_secret_value()):
         raise ValueError("must be of printable ASCII characters without spaces")
     return value
+
+
+def _signing_key(secret: SecretStr) -> bytes:
+    """Of `whsec_…` what its base64 stands for, of any other text the text. Raises ValueError."""
+    text = secret.get_secret_value()
+    if text.startswith(_IN_BASE64):
+        return base64.b64decode(text.removeprefix(_IN_BASE64), validate=True)
+    return text.encode()
 
 
 _Place = tuple[str | int, ...]

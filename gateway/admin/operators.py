@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import web
 
+from gateway.admin.limits_page import LimitsPage
 from gateway.core.errors import StoreUnavailable
 from gateway.metering.interfaces import UsageReports
 from gateway.metering.records import as_record
@@ -38,6 +39,7 @@ class Operators:
         *,
         metrics: Metrics,
         reports: UsageReports,
+        limits: LimitsPage,
         token: Token | None,
         is_ready: Callable[[], bool],
         policy_version: Callable[[], str],
@@ -45,6 +47,7 @@ class Operators:
         """`token`: None closes `/admin`. `is_ready`: False while the gateway drains."""
         self._metrics = metrics
         self._reports = reports
+        self._limits = limits
         self._token = token
         self._is_ready = is_ready
         self._policy_version = policy_version
@@ -59,6 +62,7 @@ class Operators:
                 web.get("/metrics", self._scrape),
                 web.get("/admin/usage", self._usage),
                 web.get("/admin/policy", self._policy),
+                web.get("/admin/limits", self._left),
             ]
         )
         return application
@@ -96,6 +100,10 @@ class Operators:
 
     async def _policy(self, _: web.Request) -> web.Response:
         return _answer({"version": self._policy_version()})
+
+    async def _left(self, request: web.Request) -> web.Response:
+        """`?team=search&key=…&user=…&model=…`: what is left of limits and budgets, and who holds it."""
+        return _answer(await self._limits.answer(request.query))
 
     async def _usage(self, request: web.Request) -> web.Response:
         """`?by=team,model&days=30`: sums of the ledger."""

@@ -59,6 +59,7 @@ class KeyAuthenticator:
         self._deadline = deadline
         self._lookups: dict[str, asyncio.Future[StoredKey | None]] = {}
         self._epoch: int | None = None
+        self.changed_at = float("-inf")
         self._emptied = 0
         """How often the cache was emptied: a look-up that began before the last time is out of date."""
 
@@ -74,6 +75,10 @@ class KeyAuthenticator:
             return known.principal if self._clock.now() < known.expires_at else _EXPIRED
         return await self._ask(credential, digest)
 
+    async def is_revoked(self, principal: Principal) -> bool:
+        key = await self._find(principal.key_id)
+        return key is None or key.revoked_at is not None
+
     async def refresh(self) -> None:
         """Forget everything if any process has added or revoked a key since the last time. To be called
         twice a second. Raises StoreUnavailable; entries then grow old by themselves.
@@ -81,6 +86,7 @@ class KeyAuthenticator:
         epoch = await self._store.epoch()
         if epoch != self._epoch:
             self._epoch = epoch
+            self.changed_at = self._clock.monotonic()
             self._emptied += 1
             self._good.clear()
             self._bad.clear()

@@ -19,6 +19,17 @@ class Authenticator(Protocol):
         and the store is away.
         """
 
+    @property
+    def changed_at(self) -> float:
+        """When it was last noticed that credentials were added or revoked: by the monotonic clock. Who came
+        in before may have come with one that is revoked.
+        """
+
+    async def is_revoked(self, principal: Principal) -> bool:
+        """Whether the credential has been revoked since it let this principal in. Asks the store; raises
+        StoreUnavailable.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:

@@ -3,7 +3,7 @@
 import typer
 
 from gateway import __version__
-from gateway.cli import check, keys, policies, serve, simulate, usage
+from gateway.cli import check, keys, limits, policies, serve, simulate, usage
 from gateway.cli.console import out
 
 command = typer.Typer(
@@ -17,6 +17,7 @@ command.command("serve")(serve.serve)
 command.command("check")(check.check)
 command.add_typer(keys.command, name="keys")
 command.command("usage")(usage.usage)
+command.add_typer(limits.command, name="limits")
 command.add_typer(policies.command, name="policies")
 command.command("simulate")(simulate.simulate)
 

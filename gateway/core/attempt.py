@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.core.usage import Usage
+
 
 class Cause(StrEnum):
     """Why an attempt ended."""
@@ -12,6 +14,10 @@ class Cause(StrEnum):
     UPSTREAM_FAILED = "upstream_failed"
     FAILED = "failed"
     """Our own fault, or our own end."""
+    BUDGET_CUT = "budget_cut"
+    """We ended it: a budget had no room for more of its answer."""
+    REVOKED = "revoked"
+    """We ended it: the key was revoked."""
     CRASH = "crash"
     """Found admitted and never settled, by whoever came next."""
 
@@ -30,3 +36,7 @@ class Attempt:
     upstream_request_id: str | None = None
     sent: bool = False
     """Whether any byte of the request can have reached the upstream: then it may have cost."""
+    usage: Usage | None = None
+    """As it is in the ledger; None until it is settled."""
+    cost: int | None = None
+    """Micro-dollars; None until it is settled, and for ever when the model has no price."""

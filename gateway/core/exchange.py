@@ -23,6 +23,8 @@ class Outcome(StrEnum):
     CLIENT_LEFT = "client_left"
     FAILED = "failed"
     """Our own fault."""
+    CUT = "cut"
+    """Stopped by the gateway on the way: a budget ran out, or the key was revoked."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,8 @@
 
 Integers only: times are milliseconds since 1970 (keys: seconds), money is micro-dollars. The ledger's two
 tables are append-only and keyed by the attempt's own id, which is ordered by time, so that inserts stay at
-the tables' ends. A change here needs a migration; a test compares the two.
+the tables' ends. `under_way` and `charges` say the same in the shape in which budgets ask for it; triggers
+keep them, so they are right whoever writes. A change here needs a migration; a test compares the two.
 """
 
 from typing import Final
@@ -18,6 +19,14 @@ def _text(name: str, *, primary_key: bool = False, nullable: bool = False) -> Co
 
 def _count(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable)
+
+
+def _amounts() -> list[Column[int]]:
+    """What an attempt spends, as far as budgets count it."""
+    return [
+        _count("cost", nullable=True),
+        *(_count(name) for name in ("input_tokens", "output_tokens", "images", "audio_milliseconds")),
+    ]
 
 
 KEYS: Final = Table(
@@ -109,3 +118,32 @@ SETTLEMENTS: Final = Table(
     Index("settlements_by_time", "settled_at"),
     sqlite_with_rowid=False,
 )
+
+UNDER_WAY: Final = Table(
+    "under_way",
+    METADATA,
+    _text("attempt_id", primary_key=True),
+    _text("exchange_id"),
+    _text("team"),
+    _text("subject"),
+    _text("key_id"),
+    _text("model"),
+    *_amounts(),
+    sqlite_with_rowid=False,
+)
+"""Admissions without a settlement, and what they are expected to spend."""
+
+CHARGES: Final = Table(
+    "charges",
+    METADATA,
+    _text("team", primary_key=True),
+    Column("settled_at", BigInteger, primary_key=True, autoincrement=False),
+    _text("attempt_id", primary_key=True),
+    _text("exchange_id"),
+    _text("subject"),
+    _text("key_id"),
+    _text("model"),
+    *_amounts(),
+    sqlite_with_rowid=False,
+)
+"""Settlements, and who made them: a team's month lies together."""

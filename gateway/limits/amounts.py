@@ -22,6 +22,10 @@ class Amounts(NamedTuple):
     concurrent: int = 0
     """Slots. Always given back."""
 
+    def plus(self, more: "Amounts") -> "Amounts":
+        """Both together."""
+        return Amounts(*map(sum, zip(self, more, strict=True)))
+
 
 NOTHING: Final = Amounts()
 

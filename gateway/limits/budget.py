@@ -86,10 +86,11 @@ def carried(state: State | None, edges: Edges, now: float) -> State | None:
     """The state at this moment; None when the ledger has to be asked.
 
     In the window that follows its own, a state begins anew. One of any other window (of long ago, of another
-    time zone, of a clock that was wrong) says nothing.
+    time zone, of a clock that was wrong) says nothing. A window that has begun is not left again, though the
+    clock be put back by a little.
     """
     start, before = start_at(edges, now)
-    if state is None or state.start == start:
+    if state is None or state.start == start or start < state.start == edges[1]:
         return state
     return state._replace(start=start, spent=0) if state.start == before else None
 

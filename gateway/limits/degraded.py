@@ -1,182 +1,312 @@
-"""Redis away is a state, not an error: then this replica goes on by itself, at its own share of every limit.
+"""Redis away is a state, not an error: then this replica goes on by itself, at its part of every limit.
 
-The breaker opens after three failures or slow replies in a row, so that nobody waits for a Redis that is
-not there; it is probed in the background, never by a request, and closes after five good probes. What was
-reserved in one place is settled in that place; settlements that Redis missed are kept, and delivered when
-it is back.
+The breaker opens after three failures or slow replies in a row, so that nobody waits for a Redis that is not
+there; it is probed in the background, never by a request, and closes after five good probes. In between,
+`away.py` decides. A return has an order. At the first good probe: tell that we live, restore rates to a Redis
+that came back empty, keep our slices, deliver the settlements that it missed. After the last one: charge what
+was spent without it, and ask it again; for a moment within our own share still, since others may be later.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from itertools import islice
+from typing import Final, TypeGuard
 
 from gateway.core.clock import Clock
-from gateway.core.errors import StoreUnavailable
-from gateway.limits.demands import demand_of
-from gateway.limits.interfaces import Demand, Grant, Hold, Limiter, Refusal, RemoteLimiter, Spent
+from gateway.core.errors import ErrorCode, StoreUnavailable
+from gateway.core.spending import Spending
+from gateway.limits.away import AwayLimiter
+from gateway.limits.breaker import Breaker, Circuit
+from gateway.limits.interfaces import (
+    Charged,
+    Demand,
+    Grant,
+    Hold,
+    Look,
+    More,
+    Refusal,
+    RemoteLimiter,
+    Spent,
+    Unloaded,
+)
+from gateway.limits.membership import Membership
+from gateway.limits.owed import Owed
+from gateway.limits.shares import Shares
+from gateway.limits.slices import Slices
+from gateway.limits.watch import Watch
 
 OnChange = Callable[[bool, str], None]
 """Told whether the limits are degraded from now on, and why: one log line and one gauge, each way."""
 
-_DELIVERED_TOGETHER: Final = 256
-_Reply = TypeVar("_Reply")
-
-
-@dataclass(frozen=True, slots=True)
-class Breaker:
-    """When the primary counts as away, and as back."""
-
-    failures: int = 3
-    """So many failures or slow calls in a row open it."""
-    slow: float = 0.08
-    """Seconds from which a call is slow."""
-    good_probes: int = 5
-    """So many good probes in a row close it."""
-    interval: float = 0.1
-    """Seconds between probes."""
+_SLICES_TAKEN: Final = 100
+"""In one beat, since each is a call."""
 
 
 class ResilientLimiter:
-    """A Limiter that is never away. `run` must be kept going while it is used."""
+    """A Limiter that is never away. `run` must be kept going while it is used, and `beat` called about once a
+    second. `load`, `look` and `buckets` are of the store alone: they raise StoreUnavailable while it is away.
+    """
 
     def __init__(
         self,
         *,
         primary: RemoteLimiter,
-        fallback: Limiter,
         clock: Clock,
+        replica: str,
+        replicas: int,
         on_change: OnChange,
-        share: float = 1.0,
+        on_charged: Callable[[Sequence[Charged]], None],
+        on_clock: Callable[[float], None],
+        on_emptied: Callable[[], None],
+        on_return: Callable[[], Awaitable[None]],
         breaker: Breaker | None = None,
+        slice_lease: float = 600.0,
         most_owed: int = 10_000,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`share`: this replica's part of each limit while the primary is away, 1 / replicas. `most_owed`:
-        settlements kept for the primary; the oldest is dropped (its slot ends with its lease)."""
+        """`replica`: the name of this one, among all that share the store. `replicas`: how many there are
+        said to be, for one that has never heard. `slice_lease`: the primary's. `most_owed`: settlements kept for
+        it; beyond them the oldest is dropped, and what it held ends with its lease.
+
+        `on_charged`: told what late settlements did to budgets. `on_clock`: told with each beat by how many
+        seconds the store's clock is ahead. `on_emptied`: told that the store has lost everything.
+        `on_return`: renews all that runs, and forgets who was refused; called when the store is back, or was
+        emptied."""
         self._primary = primary
-        self._fallback = fallback
         self._clock = clock
+        self._replica = replica
         self._on_change = on_change
-        self._share = share
+        self._on_clock = on_clock
+        self._on_emptied = on_emptied
+        self._on_return = on_return
         self._breaker = breaker or Breaker()
         self._sleep = sleep
-        self._bad = 0
-        self._good = 0
-        self._here: dict[str, Hold] = {}
-        """Exchanges whose reservation is the fallback's, as it was made there."""
-        self._owed: deque[Spent] = deque(maxlen=most_owed)
         self._work = asyncio.Event()
-        self.degraded = False
+        self._circuit = Circuit(self._breaker)
+        self._watch = Watch(
+            circuit=self._circuit, clock=clock, on_bad=self._work.set, on_open=self._begin_outage
+        )
+        self._membership = Membership(replicas=replicas)
+        self._slices = Slices(replica=replica, clock=clock, lease=slice_lease)
+        shares = Shares(margin=self._breaker.returning)
+        self._away = AwayLimiter(clock=clock, shares=shares, slices=self._slices)
+        self._owed = Owed(settle=self._settle_now, on_charged=on_charged, most=most_owed)
+        self._returning_until = 0.0
+        """Until when others may not be back yet."""
+        self._lost = False
+        """Whether the store was emptied, and its rates are not restored."""
 
-    async def reserve(self, hold: Hold) -> Grant | Refusal:
-        if not self.degraded:
-            try:
-                return await self._watch(self._primary.reserve(hold))
-            except StoreUnavailable:
-                # It may have been held all the same, by a reply that was lost.
-                self._owe(Spent(hold, (0,) * len(hold.demands)))
-        own = self._own(hold)
-        decision = await self._fallback.reserve(own)
-        if isinstance(decision, Grant):
-            self._here[hold.exchange_id] = own
-        return decision
+    @property
+    def degraded(self) -> bool:
+        """Whether the store counts as away."""
+        return self._circuit.is_open
 
-    async def settle(self, spents: Sequence[Spent]) -> None:
-        here, there = [], []
-        for spent in spents:
-            own = self._here.pop(spent.hold.exchange_id, None)
-            if own is None:
-                there.append(spent)
-            else:
-                here.append(Spent(own, spent.amounts))
-        await self._fallback.settle(here)
-        await self._settle_there(there)
+    # What a Limiter does.
+
+    async def reserve(self, hold: Hold) -> Grant | Refusal | Unloaded:
+        if self._circuit.is_open:
+            return self._away.reserve(hold)
+        if self._clock.monotonic() < self._returning_until:
+            return await self._reserve_in_both(hold)
+        decision = await self._reserve_there(hold)
+        return self._reserve_alone(hold) if decision is None else decision
+
+    async def extend(self, mores: Sequence[More]) -> Sequence[Demand | None]:
+        if self._circuit.is_open:
+            return [self._away.extend(more) for more in mores]
+        try:
+            lacking = await self._extend_there(mores)
+        except StoreUnavailable:
+            self._away.begin(self._membership.share)
+            return [self._away.extend(more) for more in mores]
+        for more, lacks in zip(mores, lacking, strict=True):
+            if lacks is None:
+                self._away.lent(more)
+        return lacking
+
+    async def settle(self, spents: Sequence[Spent]) -> Sequence[Charged]:
+        there = [told for spent in spents if (told := self._away.settle(spent)) is not None]
+        if self._circuit.is_open:
+            self._owe(there)
+            return ()
+        return await self._settle_there(self._away.dues() + there)
 
     async def renew(self, holds: Sequence[Hold]) -> None:
-        here = [own for hold in holds if (own := self._here.get(hold.exchange_id)) is not None]
-        there = [hold for hold in holds if hold.exchange_id not in self._here]
-        await self._fallback.renew(here)
-        if there and not self.degraded:
+        if holds and not self._circuit.is_open:
+            there = [self._away.in_redis(hold) for hold in holds]
             with suppress(StoreUnavailable):  # the next round comes long before the leases end
-                await self._watch(self._primary.renew(there))
+                await self._watch.over_bulk(self._primary.renew(there))
+
+    async def load(self, demand: Demand, spending: Spending) -> None:
+        self._raise_if_open()
+        await self._watch.over_bulk(self._primary.load(demand, spending))
+
+    async def look(self, demands: Sequence[Demand]) -> Sequence[Look]:
+        self._raise_if_open()
+        return await self._watch.over_bulk(self._primary.look(demands))
+
+    async def buckets(self, tag: str) -> Sequence[str]:
+        self._raise_if_open()
+        return await self._watch.over_bulk(self._primary.buckets(tag))
+
+    # What goes on in the background.
 
     async def run(self) -> None:
-        """Probe the primary while it is away; deliver what it missed. Never returns."""
+        """Probe the store while it is away, or seems so; tell it what it missed. Never returns."""
         while True:
             await self._work.wait()
+            with suppress(StoreUnavailable):
+                await self._mend()
             await self._sleep(self._breaker.interval)
-            await (self._probe() if self.degraded else self._deliver())
 
-    async def _watch(self, call: Awaitable[_Reply]) -> _Reply:
-        """The call's result; a failure, or a reply that was long in coming, counts against the primary."""
-        began = self._clock.monotonic()
+    async def beat(self) -> None:
+        """Tell that this replica lives, and keep its slices. Does nothing while the store is away."""
+        if not self._circuit.is_open:
+            with suppress(StoreUnavailable):
+                if await self._meet():
+                    await self._on_return()
+                await self._keep_slices()
+
+    async def retire(self) -> None:
+        """Give back what is set aside: for a replica that is about to stop."""
+        await self._settle_there(self._slices.give_back_all())
+
+    # Asking the store.
+
+    async def _reserve_there(self, hold: Hold) -> Grant | Refusal | Unloaded | None:
+        """None when it did not answer."""
         try:
-            reply = await call
-        except StoreUnavailable as error:
-            self._note_bad(str(error))
-            raise
-        if self._clock.monotonic() - began >= self._breaker.slow:
-            self._note_bad("slow replies")
-        else:
-            self._bad = 0
-        return reply
-
-    def _note_bad(self, why: str) -> None:
-        self._bad += 1
-        if self._bad >= self._breaker.failures and not self.degraded:
-            self._good = 0
-            self._change(degraded=True, why=why)
-            self._work.set()
-
-    def _change(self, *, degraded: bool, why: str) -> None:
-        self.degraded = degraded
-        self._on_change(degraded, why)
-
-    async def _probe(self) -> None:
-        try:
-            await self._primary.probe()
+            decision = await self._watch.over(self._primary.reserve(hold))
+            if _lacks_slices(decision) and await self._call_in([decision.demand]):
+                decision = await self._watch.over(self._primary.reserve(hold))
         except StoreUnavailable:
-            self._good = 0
-            return
-        self._good += 1
-        if self._good >= self._breaker.good_probes:
-            self._bad = 0
-            self._change(degraded=False, why=f"{self._good} good probes")
+            # It may have been held all the same, by a reply that was lost.
+            self._owe([Spent(hold, (0,) * len(hold.demands))])
+            return None
+        if not isinstance(decision, Unloaded):
+            self._away.note(hold, decision)
+        return decision
 
-    async def _deliver(self) -> None:
-        spents = [self._owed.popleft() for _ in range(min(len(self._owed), _DELIVERED_TOGETHER))]
-        if not self._owed:
-            self._work.clear()
+    async def _reserve_in_both(self, hold: Hold) -> Grant | Refusal | Unloaded:
+        claimed = self._away.claim(hold)
+        if isinstance(claimed, Refusal):
+            return claimed
+        decision = await self._reserve_there(hold)
+        if not isinstance(decision, Grant):
+            self._away.give_up(hold, claimed)
+        return self._reserve_alone(hold) if decision is None else decision
+
+    def _reserve_alone(self, hold: Hold) -> Grant | Refusal:
+        self._away.begin(self._membership.share)
+        return self._away.reserve(hold)
+
+    async def _extend_there(self, mores: Sequence[More]) -> Sequence[Demand | None]:
+        there = [More(self._away.in_redis(more.hold), more.amounts) for more in mores]
+        lacking = list(await self._watch.over_bulk(self._primary.extend(there)))
+        missed = [index for index, demand in enumerate(lacking) if demand is not None]
+        if missed and await self._call_in([demand for demand in lacking if demand is not None]):
+            again = await self._watch.over_bulk(self._primary.extend([there[index] for index in missed]))
+            for index, demand in zip(missed, again, strict=True):
+                lacking[index] = demand
+        return lacking
+
+    async def _settle_there(self, spents: Sequence[Spent]) -> Sequence[Charged]:
+        try:
+            return await self._settle_now(spents) if spents else ()
+        except StoreUnavailable:
+            self._owe(spents)
+            return ()
+
+    async def _settle_now(self, spents: Sequence[Spent]) -> Sequence[Charged]:
+        return await self._watch.over_bulk(self._primary.settle(spents))
+
+    async def _call_in(self, demands: Sequence[Demand]) -> bool:
+        """Give our slices of these back. False when there are none."""
+        spents = [spent for demand in demands for spent in self._slices.call_in(demand.bucket)]
         await self._settle_there(spents)
+        return bool(spents)
 
-    async def _settle_there(self, spents: Sequence[Spent]) -> None:
-        if self.degraded:
-            self._owe(*spents)
-        elif spents:
-            try:
-                await self._watch(self._primary.settle(spents))
-            except StoreUnavailable:
-                self._owe(*spents)
-
-    def _owe(self, *spents: Spent) -> None:
-        self._owed.extend(spents)
+    def _owe(self, spents: Sequence[Spent]) -> None:
+        self._owed.add(spents)
         self._work.set()
 
-    def _own(self, hold: Hold) -> Hold:
-        """The same demands, of limits that are this replica's share."""
-        if self._share == 1.0:
-            return hold
-        return hold._replace(demands=tuple(_part(demand, self._share) for demand in hold.demands))
+    def _raise_if_open(self) -> None:
+        if self._circuit.is_open:
+            raise StoreUnavailable("Redis is away")
+
+    def _begin_outage(self, why: str) -> None:
+        self._away.begin(self._membership.share)
+        self._on_change(True, why)
+
+    # Mending. Each raises StoreUnavailable when the store does not answer.
+
+    async def _mend(self) -> None:
+        if self._circuit.is_open or self._circuit.is_doubtful:
+            if await self._watch.over_probe(self._primary.probe()):
+                await self._go_on_after_good_probe()
+            return
+        self._owed.add(self._away.dues())
+        await self._owed.deliver()
+        self._away.end(0.0)
+        if not self._owed and not self._circuit.is_doubtful:
+            self._work.clear()
+
+    async def _go_on_after_good_probe(self) -> None:
+        if self._circuit.is_open and not self._circuit.good_probes:
+            await self._meet()
+            await self._renew_slices(self._slices.all())
+            await self._owed.deliver()
+        if self._circuit.probed_well():
+            await self._return()
+
+    async def _return(self) -> None:
+        self._owed.add(self._away.dues())
+        await self._owed.deliver()
+        self._circuit.close()
+        self._away.end(self._breaker.returning)
+        self._returning_until = self._clock.monotonic() + self._breaker.returning
+        self._on_change(False, f"{self._breaker.good_probes} good probes")
+        await self._on_return()
+
+    async def _meet(self) -> bool:
+        """Tell that we live. True: the store had lost everything, and has been told what we remember."""
+        pulse = await self._watch.over(self._primary.beat(self._replica))
+        self._on_clock(pulse.now - self._clock.now())
+        if not self._circuit.is_open:  # on a return the others may not have been heard of yet
+            self._membership.hear(pulse.share)
+        if pulse.emptied:
+            self._lost = True
+            self._away.forget()
+            self._owed.drop_empty()
+            self._on_emptied()
+        if not self._lost:
+            return False
+        await self._watch.over_bulk(self._primary.restore(self._away.debts()))
+        self._lost = False
+        return True
+
+    async def _keep_slices(self) -> None:
+        """Give back those of budgets that run low, set new ones aside, renew the others."""
+        demands = self._slices.in_use()
+        looks = await self._watch.over_bulk(self._primary.look(demands)) if demands else ()
+        await self._settle_there(self._slices.surplus(demands, looks))
+        wanted = self._slices.wanted(demands, looks, self._membership.share.of)
+        for hold in list(islice(wanted, _SLICES_TAKEN)):
+            decision = await self._reserve_there(hold)
+            if decision is None:
+                return
+            if isinstance(decision, Grant):
+                self._slices.granted(hold)
+        await self._renew_slices(self._slices.aging())
+
+    async def _renew_slices(self, holds: Sequence[Hold]) -> None:
+        if holds:
+            began = self._clock.monotonic()
+            await self._watch.over_bulk(self._primary.renew(holds))
+            self._slices.renewed(holds, began)
 
 
-def _part(demand: Demand, share: float) -> Demand:
-    """The demand on a part of its limit. What fits the whole limit still fits a part that nobody uses."""
-    limit = demand.limit
-    if demand.rate is None:
-        return demand._replace(limit=replace(limit, amount=max(1, int(limit.amount * share))))
-    burst = max(int(limit.burst * share), min(demand.cost, limit.burst), 1)
-    part = replace(limit, seconds=limit.seconds / share, burst=burst)
-    return demand_of(part, demand.bucket, demand.cost)
+def _lacks_slices(decision: Grant | Refusal | Unloaded) -> TypeGuard[Refusal]:
+    """Whether it failed only for what replicas have set aside."""
+    return isinstance(decision, Refusal) and decision.deny.code is ErrorCode.BUDGET_UNAVAILABLE

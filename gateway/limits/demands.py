@@ -5,8 +5,10 @@ braces put all that one exchange draws on on one node of a Redis Cluster, so tha
 together: usually a tag is a team; it is `*` for all teams of a house with a limit that counts them together.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -21,7 +23,7 @@ from gateway.limits.budget import Window, holds_until, window_of
 from gateway.limits.interfaces import Demand
 
 _PLACES: Final = {unit: Amounts._fields.index(unit) for unit in Counted}
-_FOREVER: Final = float("inf")
+_NAME: Final = re.compile(r"\{(?P<tag>[^}]*)\}:(?P<limit>[^:]+):(?P<counts>\w+)(?P<whose>(?::\w+=[^:=]*)*)")
 
 
 class Name(NamedTuple):
@@ -55,12 +57,13 @@ def bucket_of(tag: str, limit: Limit | Budget, principal: Principal, model: str 
 
 def name_of(bucket: str) -> Name | None:
     """A bucket's name, taken apart; None for what is no bucket."""
-    tag, braced, rest = bucket.removeprefix("{").partition("}:")
-    limit, *counts = rest.split(":")
-    if not braced or not counts or counts[0] not in Amounts._fields:
+    parts = _NAME.fullmatch(bucket)
+    if parts is None or parts["counts"] not in _PLACES:
         return None
-    pairs = [part.partition("=") for part in counts[1:]]
-    return Name(tag, limit, counts[0], {scope: unquote(value) for scope, _, value in pairs})
+    pairs = [pair.split("=") for pair in parts["whose"].split(":")[1:]]
+    return Name(
+        parts["tag"], parts["limit"], parts["counts"], {scope: unquote(value) for scope, value in pairs}
+    )
 
 
 def whose(demand: Demand) -> str:
@@ -93,9 +96,9 @@ class Demands:
         """What one exchange wants of each limit that counts it. `model`: the catalogue's name, None for none.
         `bound`: the most that it can spend, which strict budgets want; None: `expected`."""
         caller = (principal.team, principal.key_id, principal.subject, model)
-        known = self._known.get(caller)
-        if known is None or known.policy is not policy or known.until <= self._clock.now():
-            known = self._known[caller] = _worked_out(principal, policy, model, self._clock.now())
+        known, now = self._known.get(caller), self._clock.now()
+        if known is None or known.policy is not policy or known.until <= now:
+            known = self._known[caller] = _worked_out(principal, policy, model, now)
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
         self._known.move_to_end(caller)
@@ -127,7 +130,7 @@ class _Known(NamedTuple):
 
 
 def _worked_out(principal: Principal, policy: Policy, model: str | None, now: float) -> _Known:
-    rows, until = [], _FOREVER
+    rows, until = [], inf
     tag = policy.counters or principal.team
     for limit in _counting(policy, model):
         demand = demand_of(limit, bucket_of(tag, limit, principal, model), 0, now)

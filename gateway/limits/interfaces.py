@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gateway.core.decision import Deny
 from gateway.core.policy import Budget, Limit
@@ -10,6 +10,9 @@ from gateway.core.spending import Spending, SpendingQuery
 from gateway.core.standing import Standing
 from gateway.limits.bucket import Rate
 from gateway.limits.budget import Window
+
+MOST_SHOWN: Final = 100
+"""Holders of one bucket that `look` tells of."""
 
 
 class Demand(NamedTuple):
@@ -68,6 +71,8 @@ class Refusal:
     standings: tuple[Standing, ...]
     demand: Demand
     """What did not fit."""
+    level: int = 0
+    """What the store found of it, as in Look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
-"""Who was just refused for rate is refused again from memory, unread, until waiting has helped.
+"""Who was just refused is refused again from memory, unread, until waiting has helped.
 
-Only refusals that no other call could escape are remembered: of a limit on requests, of the key or the
-team, for all models. A new policy version forgets them, since it may have a higher limit.
+Only refusals that no other call could escape are remembered: of what every call spends, by the caller or its
+team, on all models. One for rate lasts until its retry time; one for a budget with nothing left lasts a
+second, since nobody knows when there is more. A new policy version forgets them, since it may have a higher
+limit.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.errors import ErrorCode
@@ -13,6 +16,10 @@ from gateway.core.policy import Counted, Policy, Scope
 from gateway.core.principal import Principal
 from gateway.limits.interfaces import Refusal
 from gateway.limits.verdict import too_soon
+
+_BUDGET_SECONDS: Final = 1.0
+_SPENT_BY_ALL: Final = frozenset({Counted.REQUESTS, Counted.TOKENS, Counted.DOLLARS})
+"""Units of budgets. Who has no pictures left may still chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class RecentRefusals:
         """`most`: callers that are remembered; the one refused longest ago is forgotten."""
         self._clock = clock
         self._most = most
-        self._known: OrderedDict[tuple[str, str, str], _Remembered] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str, str], _Remembered] = OrderedDict()
 
     def find(self, principal: Principal, policy: Policy) -> Refusal | None:
         """The refusal that still stands, with the time that is left of it."""
@@ -43,35 +50,50 @@ class RecentRefusals:
             return None
         return _later(known.refusal, left=known.until - now, elapsed=now - known.at)
 
+    def clear(self) -> None:
+        """Forget all: what was refused may have room now."""
+        self._known.clear()
+
     def remember(self, principal: Principal, policy: Policy, refusal: Refusal) -> None:
         """Keep it, if it will be the same for every call of this caller."""
-        retry_after = refusal.deny.retry_after
-        if retry_after is None or not _is_for_every_call(refusal):
+        seconds = _lasts(refusal)
+        if seconds <= 0:
             return
         caller, now = _caller(principal, policy), self._clock.monotonic()
-        self._known[caller] = _Remembered(refusal, now, now + retry_after)
+        self._known[caller] = _Remembered(refusal, now, now + seconds)
         self._known.move_to_end(caller)
         if len(self._known) > self._most:
             self._known.popitem(last=False)
 
 
-def _caller(principal: Principal, policy: Policy) -> tuple[str, str, str]:
-    return principal.team, principal.key_id, policy.version
+def _caller(principal: Principal, policy: Policy) -> tuple[str, str, str, str]:
+    return principal.team, principal.key_id, principal.subject, policy.version
 
 
-def _is_for_every_call(refusal: Refusal) -> bool:
-    limit = refusal.demand.limit
-    return (
-        refusal.deny.code is ErrorCode.RATE_LIMIT_EXCEEDED
-        and limit.counts is Counted.REQUESTS
-        and Scope.MODEL not in limit.per
-        and "*" in limit.models
-    )
+def _lasts(refusal: Refusal) -> float:
+    """The seconds for which it will be the same for every call of this caller."""
+    limit, deny = refusal.demand.limit, refusal.deny
+    if Scope.MODEL in limit.per or "*" not in limit.models:
+        return 0.0
+    match deny.code:
+        case ErrorCode.RATE_LIMIT_EXCEEDED if limit.counts is Counted.REQUESTS:
+            return deny.retry_after or 0.0
+        case ErrorCode.INSUFFICIENT_QUOTA if limit.counts in _SPENT_BY_ALL and _is_empty(refusal):
+            return _BUDGET_SECONDS
+    return 0.0
+
+
+def _is_empty(refusal: Refusal) -> bool:
+    """Whether it is of a budget with nothing left at all, so that no call is small enough."""
+    window = refusal.demand.window
+    return window is not None and refusal.level >= window.amount
 
 
 def _later(refusal: Refusal, *, left: float, elapsed: float) -> Refusal:
     standings = tuple(
         standing._replace(reset=max(0.0, standing.reset - elapsed)) for standing in refusal.standings
     )
-    deny = replace(refusal.deny, reason=too_soon(refusal.demand, left), retry_after=left)
+    deny = refusal.deny
+    if deny.retry_after is not None:
+        deny = replace(deny, reason=too_soon(refusal.demand, left), retry_after=left)
     return replace(refusal, deny=deny, standings=standings)

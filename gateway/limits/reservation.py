@@ -11,7 +11,7 @@ from typing import Final, Self
 from gateway.background import Job
 from gateway.core.decision import Deny, Mode
 from gateway.core.errors import ErrorCode, StoreUnavailable
-from gateway.core.policy import Policy
+from gateway.core.policy import Budget, Policy
 from gateway.core.principal import Principal
 from gateway.core.standing import Standing
 from gateway.limits.amounts import NOTHING, Amounts
@@ -32,7 +32,10 @@ from gateway.limits.refusals import RecentRefusals
 
 _LOADS: Final = 3
 """Tries to load the budgets of one exchange: one does, unless the store loses them again."""
+_TOGETHER: Final = 1000
+"""Settlements after which those that wait are handed over once more: a job can be dropped."""
 _RETRY_SECONDS: Final = 1.0
+_NO_HOLD: Final = Hold("", ())
 
 _Settle = Callable[[Spent], None]
 
@@ -137,7 +140,8 @@ class Reservations:
         """
         hold = Hold(exchange_id, self._demands.of(principal, policy, model_name, expected, bound))
         try:
-            hold, decision = await self._decide(hold)
+            while isinstance(decision := await self._decide(hold), Unloaded):
+                hold = _without(hold, decision.demands)
         except BaseException:
             # It was cancelled, or the store is away: whether anything is held, nobody knows.
             self._settle(Spent(hold, _of_each(hold, NOTHING)))
@@ -152,49 +156,45 @@ class Reservations:
 
     async def extend(self, growing: Sequence[tuple[Reservation, Amounts]]) -> Sequence[Demand | None]:
         """Hold so much more for each. Tells, for each, the budget that has no more room: its exchange has to
-        end. Raises StoreUnavailable."""
-        wishes = [(held, held.hold, more) for held, more in growing]
+        end. What is settled, or has no limits, gets nothing and lacks nothing. Raises StoreUnavailable."""
+        holds = [reservation.hold or _NO_HOLD for reservation, _ in growing]
         mores = [
-            More(hold or Hold("", ()), () if hold is None else _of_each(hold, more))
-            for _, hold, more in wishes
+            More(hold, _beyond(hold, more))
+            for hold, (_, more) in zip(holds, growing, strict=True)
+            if hold.demands
         ]
-        exhausted = await self._limiter.extend([more for more in mores if more.amounts])
-        answers = iter(exhausted)
-        told = [next(answers) if more.amounts else None for more in mores]
-        for (held, _, more), demand in zip(wishes, told, strict=True):
+        answers = iter(await self._limiter.extend(mores) if mores else ())
+        exhausted = [next(answers) if hold.demands else None for hold in holds]
+        for (reservation, more), demand in zip(growing, exhausted, strict=True):
             if demand is None:
-                held.held = Amounts(*map(sum, zip(held.held, more, strict=True)))
-        return told
+                reservation.held = reservation.held.plus(more)
+        return exhausted
 
     async def renew_all(self) -> None:
         """Keep what is held for all that still runs. To be called several times within a lease."""
         await self._limiter.renew(list(self._live.values()))
 
-    async def _decide(self, hold: Hold) -> tuple[Hold, Grant | Refusal]:
-        """The decision, and what it is about: budgets that nobody can load now are left out, or refuse."""
-        unknown: tuple[Demand, ...] = ()
+    async def _decide(self, hold: Hold) -> Grant | Refusal | Unloaded:
+        """The decision; Unloaded for budgets that nobody can load now and that need not be known."""
+        decision = await self._ask(hold)
         for _ in range(_LOADS):
-            if not hold.demands:
-                return hold, Grant(())
-            decision = await self._limiter.reserve(hold)
             if not isinstance(decision, Unloaded):
-                return hold, decision
-            unknown = decision.demands
+                return decision
             try:
-                await self._loader.load(unknown)
+                await self._loader.load(decision.demands)
             except StoreUnavailable:
                 break
-        enforced = [demand for demand in unknown if demand.limit.mode is Mode.ENFORCE]
-        if enforced:
-            return hold, _unavailable(enforced[0])
-        hold = hold._replace(demands=tuple(each for each in hold.demands if each not in unknown))
-        return await self._decide(hold)
+            decision = await self._ask(hold)
+        return _unless_enforced(decision) if isinstance(decision, Unloaded) else decision
+
+    async def _ask(self, hold: Hold) -> Grant | Refusal | Unloaded:
+        return await self._limiter.reserve(hold) if hold.demands else Grant(())
 
     def _settle(self, spent: Spent) -> None:
         self._live.pop(spent.hold.exchange_id, None)
         if spent.hold.demands:
             self._spents.append(spent)
-            if len(self._spents) == 1:
+            if len(self._spents) % _TOGETHER == 1:
                 self._hand_over(self._settle_waiting)
 
     async def _settle_waiting(self) -> None:
@@ -211,9 +211,26 @@ def _of_each(hold: Hold, amounts: Amounts) -> tuple[int, ...]:
     return tuple([getattr(amounts, demand.limit.counts) for demand in hold.demands])
 
 
-def _unavailable(demand: Demand) -> Refusal:
-    """What is said while nobody knows how much of a budget is left."""
-    reason = f"The budget `{demand.limit.name}` cannot be looked up at the moment. Send the request again."
-    rule = f"budgets.{demand.limit.name}"
-    deny = Deny(ErrorCode.BUDGET_UNAVAILABLE, reason, rule, Mode.ENFORCE, retry_after=_RETRY_SECONDS)
-    return Refusal(deny, (), demand)
+def _beyond(hold: Hold, more: Amounts) -> tuple[int, ...]:
+    """What each limit has to hold of it. Strict budgets hold the most already."""
+    return tuple(
+        [
+            0 if isinstance(demand.limit, Budget) and demand.limit.strict else amount
+            for demand, amount in zip(hold.demands, _of_each(hold, more), strict=True)
+        ]
+    )
+
+
+def _without(hold: Hold, unknown: tuple[Demand, ...]) -> Hold:
+    return hold._replace(demands=tuple([demand for demand in hold.demands if demand not in unknown]))
+
+
+def _unless_enforced(unloaded: Unloaded) -> Refusal | Unloaded:
+    """A budget that is enforced refuses while nobody knows how much of it is left."""
+    for demand in unloaded.demands:
+        if demand.limit.mode is Mode.ENFORCE:
+            name = demand.limit.name
+            reason = f"The budget `{name}` cannot be looked up at the moment. Send the request again."
+            code, rule = ErrorCode.BUDGET_UNAVAILABLE, f"budgets.{name}"
+            return Refusal(Deny(code, reason, rule, Mode.ENFORCE, retry_after=_RETRY_SECONDS), (), demand)
+    return unloaded

@@ -7,7 +7,7 @@ held, the untouched one when nothing is.
 
 from collections.abc import Sequence
 from enum import IntEnum
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 from gateway.core.decision import Deny, Mode
@@ -39,23 +39,23 @@ class Fit(IntEnum):
 
 
 def judge(demands: Sequence[Demand], fit: Sequence[int], levels: Sequence[int]) -> Grant | Refusal | Unloaded:
-    """The decision: a Refusal when a demand that must fit does not. Of several, the longest counts."""
-    if Fit.UNLOADED in fit:
-        pairs = zip(demands, fit, strict=True)
-        return Unloaded(tuple(demand for demand, fits in pairs if fits == Fit.UNLOADED))
+    """The decision: a Refusal when a demand that must fit does not. Of several, the longest counts. What is
+    refused need not be loaded."""
     standings = _standings(demands, levels)
-    if Fit.NO not in fit and Fit.SET_ASIDE not in fit:
+    if fit.count(Fit.YES) == len(fit):
         return Grant(standings)
+    found = list(zip(demands, fit, levels, strict=True))
     missed = [
-        (_deny(demand, fits, level), demand)
-        for demand, fits, level in zip(demands, fit, levels, strict=True)
-        if fits != Fit.YES
+        (_deny(demand, fits, level), demand, level)
+        for demand, fits, level in found
+        if fits not in (Fit.YES, Fit.UNLOADED)
     ]
-    enforced = [(deny, demand) for deny, demand in missed if deny.mode is Mode.ENFORCE]
-    if not enforced:
-        return Grant(standings, tuple(deny for deny, _ in missed))
-    deny, demand = max(enforced, key=lambda pair: _lasts(pair[0]))
-    return Refusal(deny, standings, demand)
+    enforced = [miss for miss in missed if miss[0].mode is Mode.ENFORCE]
+    if enforced:
+        deny, demand, level = max(enforced, key=lambda miss: _lasts(miss[0]))
+        return Refusal(deny, standings, demand, level)
+    unloaded = tuple([demand for demand, fits, _ in found if fits == Fit.UNLOADED])
+    return Unloaded(unloaded) if unloaded else Grant(standings, tuple([deny for deny, _, _ in missed]))
 
 
 def _standings(demands: Sequence[Demand], levels: Sequence[int]) -> tuple[Standing, ...]:
@@ -69,7 +69,7 @@ def _standings(demands: Sequence[Demand], levels: Sequence[int]) -> tuple[Standi
 
 
 def _lasts(deny: Deny) -> float:
-    return float("inf") if deny.retry_after is None else deny.retry_after
+    return inf if deny.retry_after is None else deny.retry_after
 
 
 def _deny(demand: Demand, fits: int, level: int) -> Deny:
@@ -96,7 +96,7 @@ def _grounds_of_budget(
     demand: Demand, amount: int, fits: int, level: int
 ) -> tuple[ErrorCode, str, float | None]:
     if demand.cost > amount:
-        return ErrorCode.REQUEST_EXCEEDS_LIMIT, _beyond_budget(demand, amount), None
+        return ErrorCode.REQUEST_EXCEEDS_LIMIT, _beyond_budget(demand), None
     if fits == Fit.SET_ASIDE:
         return ErrorCode.BUDGET_UNAVAILABLE, _set_aside(demand), SLICE_RETRY_SECONDS
     return ErrorCode.INSUFFICIENT_QUOTA, used_up(demand, amount - level), None
@@ -120,11 +120,11 @@ def too_soon(demand: Demand, wait: float) -> str:
     """What is said to whoever should wait for so many seconds."""
     limit = demand.limit
     seconds = 0.0 if isinstance(limit, Budget) else limit.seconds
-    window = _WINDOWS.get(seconds, f"{seconds:g} seconds")
+    window = _WINDOWS.get(seconds, f"{_plain(seconds)} seconds")
     needs = "" if limit.counts is Counted.REQUESTS else f", this request needs about {demand.cost}"
     return (
         f"Rate limit reached for {spoken(limit.counts)} of {whose(demand)}: "
-        f"limit {limit.amount} per {window}{needs}. Try again in {ceil(wait * 10) / 10:g} s."
+        f"limit {limit.amount} per {window}{needs}. Try again in {_plain(ceil(wait * 10) / 10)} s."
     )
 
 
@@ -132,26 +132,33 @@ def used_up(demand: Demand, left: int) -> str:
     """What is said to whoever meets a budget that has no room for the request, or for more of its answer."""
     limit = demand.limit
     period = f" for this {limit.period}" if isinstance(limit, Budget) else ""
-    shared = Scope.ORGANIZATION in limit.per  # what others have spent is nobody's business
-    numbers = "" if shared else f" ({figure(limit.counts, max(0, left))} left of {_amount(demand)})"
+    if _is_shared(demand) or left <= 0:
+        state = f"is used up{period}"
+    else:
+        state = f"has too little left{period}: {figure(limit.counts, left)} of {_amount(demand)}"
     return (
-        f"The budget `{limit.name}` of {whose(demand)} is used up{period}{numbers}. "
+        f"The budget `{limit.name}` of {whose(demand)} {state}. "
         "Ask whoever owns it for an increase, or wait until it begins anew."
     )
 
 
-def _beyond_budget(demand: Demand, amount: int) -> str:
-    counts = demand.limit.counts
-    most = "could cost" if isinstance(demand.limit, Budget) and demand.limit.strict else "is expected to cost"
+def _beyond_budget(demand: Demand) -> str:
+    limit = demand.limit
+    most = "could cost" if isinstance(limit, Budget) and limit.strict else "is expected to cost"
+    whole = "" if _is_shared(demand) else f" ({_amount(demand)})"
     return (
-        f"This request {most} {figure(counts, demand.cost)}, more than the whole budget "
-        f"`{demand.limit.name}` of {whose(demand)} ({figure(counts, amount)}). "
-        "Send less, or ask for less output."
+        f"This request {most} {figure(limit.counts, demand.cost)}, more than the whole budget "
+        f"`{limit.name}` of {whose(demand)}{whole}. Send less, or ask for less output."
     )
 
 
 def _set_aside(demand: Demand) -> str:
     return f"The last of the budget `{demand.limit.name}` is being called in. Send the request again."
+
+
+def _is_shared(demand: Demand) -> bool:
+    """Whether several teams draw on it: what others have, or have spent, is nobody's business."""
+    return Scope.ORGANIZATION in demand.limit.per
 
 
 def _amount(demand: Demand) -> str:
@@ -171,3 +178,8 @@ def figure(counts: Counted, amount: int) -> str:
 def spoken(counts: Counted) -> str:
     """The unit as people write it."""
     return counts.replace("_", " ")
+
+
+def _plain(number: float) -> str:
+    """To the thousandth: "90", "1.5", "2678400"."""
+    return f"{number:.3f}".rstrip("0").removesuffix(".")

@@ -1,10 +1,13 @@
 """The ledger in memory: for tests, and as the plainest statement of what a ledger does."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from gateway.core.usage import UsageSource
+from gateway.core.patterns import matches
+from gateway.core.policy import Counted
+from gateway.core.spending import Spending, SpendingQuery, UnderWay
+from gateway.core.usage import Usage, UsageSource
 from gateway.metering.interfaces import Admission, Settlement, UsageRow
 
 _Line = tuple[Admission, Settlement]
@@ -17,9 +20,22 @@ _GROUPS: Final[Mapping[str, Callable[[_Line], str]]] = {
     "day": lambda line: datetime.fromtimestamp(line[1].settled_at / 1000, UTC).date().isoformat(),
 }
 
+_Spent = tuple[Usage, int | None]
+
+_UNITS: Final[Mapping[Counted, Callable[[Usage, int | None], int]]] = {
+    Counted.TOKENS: lambda usage, _: usage.total_tokens,
+    Counted.INPUT_TOKENS: lambda usage, _: usage.input_tokens,
+    Counted.OUTPUT_TOKENS: lambda usage, _: usage.output_tokens,
+    Counted.IMAGES: lambda usage, _: usage.images,
+    Counted.AUDIO_SECONDS: lambda usage, _: -(-usage.audio_milliseconds // 1000),
+    Counted.DOLLARS: lambda _, cost: cost or 0,
+}
+"""What an attempt spends, in the units that have sums. Requests are counted."""
+
 
 class MemoryLedger:
-    """A Ledger and its UsageReports. Nothing of it outlives the process, so there is nothing to recover."""
+    """A Ledger, its UsageReports, and the books that budgets are loaded from. Nothing of it outlives the
+    process, so there is nothing to recover."""
 
     def __init__(self) -> None:
         self._admissions: dict[str, Admission] = {}
@@ -52,6 +68,45 @@ class MemoryLedger:
 
     async def unsettled(self) -> Sequence[Admission]:
         return [admission for key, admission in self._admissions.items() if key not in self._settlements]
+
+    async def spending(self, query: SpendingQuery) -> Spending:
+        """As `SqlBooks.spending`."""
+        since, until = query.since * 1000, query.until * 1000
+        lines = [
+            (admission, self._settlements.get(attempt_id))
+            for attempt_id, admission in self._admissions.items()
+            if _is_about(query, admission)
+        ]
+        under_way = _by_exchange(
+            (line.exchange_id, line.estimate, line.estimated_cost) for line, end in lines if not end
+        )
+        settled = _by_exchange(
+            (line.exchange_id, end.usage, end.cost)
+            for line, end in lines
+            if end and since <= end.settled_at < until
+        )
+        if query.counts is Counted.REQUESTS:
+            spent = len(settled.keys() - under_way.keys())
+            return Spending(spent, tuple(UnderWay(each, 1) for each in under_way))
+        count = _UNITS[query.counts]
+        sums = {each: sum(count(usage, cost) for usage, cost in spents) for each, spents in under_way.items()}
+        spent = sum(count(usage, cost) for spents in settled.values() for usage, cost in spents)
+        return Spending(spent, tuple(UnderWay(*each) for each in sums.items()))
+
+
+def _is_about(query: SpendingQuery, admission: Admission) -> bool:
+    asked = query.team, query.subject, query.key_id, query.model
+    found = admission.team, admission.subject, admission.key_id, admission.model
+    return matches(query.models, admission.model) and all(
+        wanted is None or wanted == value for wanted, value in zip(asked, found, strict=True)
+    )
+
+
+def _by_exchange(spents: Iterable[tuple[str, Usage, int | None]]) -> Mapping[str, Sequence[_Spent]]:
+    exchanges: dict[str, list[_Spent]] = {}
+    for exchange_id, usage, cost in spents:
+        exchanges.setdefault(exchange_id, []).append((usage, cost))
+    return exchanges
 
 
 def _row(group: tuple[str, ...], settlements: Sequence[Settlement]) -> UsageRow:

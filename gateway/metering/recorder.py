@@ -27,14 +27,16 @@ class Recorder:
         self._ledger = ledger
         self._clock = clock
 
-    async def admit(self, exchange: Exchange, attempt: Attempt, estimate: Usage) -> None:
+    async def admit(
+        self, exchange: Exchange, attempt: Attempt, estimate: Usage, estimated_cost: int | None
+    ) -> None:
         """Returns when it is on record that the attempt will be made; only then may a byte go upstream.
 
-        `estimate` is what it is settled with if this process dies. Raises Refused (`metering_unavailable`):
-        what cannot be metered is not sent.
+        `estimate` (within bounds: see `usage.bounded`) and its cost are what it is settled with if this
+        process dies. Raises Refused (`metering_unavailable`): what cannot be metered is not sent.
         """
         try:
-            await self._ledger.admit(self._admission(exchange, attempt, bounded(estimate)))
+            await self._ledger.admit(self._admission(exchange, attempt, estimate, estimated_cost))
         except StoreUnavailable as error:
             raise Refused(
                 ErrorCode.METERING_UNAVAILABLE,
@@ -42,13 +44,12 @@ class Recorder:
                 retry_after=_RETRY_AFTER,
             ) from error
 
-    def settle(self, exchange: Exchange, attempt: Attempt, usage: Usage, cause: Cause) -> int | None:
-        """Hand over what became of an admitted attempt. Never waits, never fails.
-
-        Returns the cost in micro-dollars; None when the model has no price for what was used.
+    def settle(self, exchange: Exchange, attempt: Attempt, usage: Usage, cause: Cause) -> None:
+        """Hand over what became of an admitted attempt, whose `usage` and `cost` are then known. Never waits,
+        never fails.
         """
-        usage = bounded(usage)
-        amount = _cost(exchange, usage)
+        attempt.usage = usage = bounded(usage)
+        attempt.cost = amount = _cost(exchange, usage)
         observed = exchange.observed or Observed()
         self._ledger.settle(
             Settlement(
@@ -63,13 +64,14 @@ class Recorder:
                 upstream_request_id=_text(attempt.upstream_request_id),
             )
         )
-        return amount
 
     async def recover(self) -> int:
         """Settle what dead processes left unsettled; how many attempts. Raises StoreUnavailable."""
         return await self._ledger.recover()
 
-    def _admission(self, exchange: Exchange, attempt: Attempt, estimate: Usage) -> Admission:
+    def _admission(
+        self, exchange: Exchange, attempt: Attempt, estimate: Usage, estimated_cost: int | None
+    ) -> Admission:
         endpoint, principal, policy = exchange.endpoint, exchange.principal, exchange.policy
         if endpoint is None or principal is None or policy is None:
             raise RuntimeError(
@@ -90,7 +92,7 @@ class Recorder:
             policy_version=policy.version,
             stream=exchange.call is not None and exchange.call.stream,
             estimate=estimate,
-            estimated_cost=_cost(exchange, estimate),
+            estimated_cost=estimated_cost,
         )
 
     def _milliseconds(self) -> int:

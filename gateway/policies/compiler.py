@@ -5,10 +5,12 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from gateway.policies.checks import Known, check
+from gateway.policies.counter_checks import check_counters
 from gateway.policies.policy_set import PolicySet
+from gateway.policies.price_checks import check_prices
 from gateway.policies.problems import BrokenPolicies
 from gateway.policies.reading import Files, read_source
-from gateway.policies.resolve import house_policy, resolve
+from gateway.policies.resolve import gathered, house_policy, resolve
 
 
 def compile_policies(
@@ -19,12 +21,13 @@ def compile_policies(
     read = Files.of(sources)
     problems = [problem for source in sources for problem in source.problems]
     problems += check(read, Known.of(read, upstreams, endpoints))
+    problems += [*check_prices(read), *check_counters(read)]
     if problems or read.organization is None or read.models is None:
         raise BrokenPolicies(sorted(problems))
     version = version_of(files)
     catalogue = read.models.content.compiled()
     house = house_policy(read.organization.content, catalogue, version)
-    teams = {team.content.team: resolve(house, team.content) for team in read.teams}
+    teams = gathered({team.content.team: resolve(house, team.content) for team in read.teams})
     return PolicySet(version=version, catalogue=catalogue, teams=MappingProxyType(teams))
 
 

@@ -1,7 +1,8 @@
 """Mistakes in policy files, as values. All of them are told at once, each with its place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,3 +28,9 @@ class BrokenPolicies(Exception):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known: the one most like it, if any is."""
+    found = get_close_matches(name, list(names), n=1)
+    return f"; did you mean `{found[0]}`?" if found else ""

@@ -5,13 +5,12 @@ Its path says which kind it is: `organization.yaml`, `models.yaml`, and every ot
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Final, Generic, Self, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.policies.problems import Problem
+from gateway.policies.problems import Problem, did_you_mean
 from gateway.policies.rule import Node
 from gateway.policies.schema import SCHEMAS, FileKind, Models, Organization, Team, json_schema
 from gateway.wire.document import Document, Mistake, Path, read_document
@@ -22,11 +21,13 @@ MODELS: Final = "models.yaml"
 _EMPTY: Final = "is empty: fill it in, or take it out"
 _SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "string_type": lambda _: "must be text",
+    "bool_type": lambda _: "must be `true` or `false`",
     "int_type": lambda _: "must be a whole number",
     "float_type": lambda _: "must be a number",
     "decimal_type": lambda _: "must be an amount in dollars, such as 2.50",
     "decimal_parsing": lambda _: "must be an amount in dollars, such as 2.50",
-    "decimal_max_places": lambda _: "has more than six decimal places: prices are whole micro-dollars",
+    "finite_number": lambda _: "must be an amount in dollars, such as 2.50",
+    "decimal_max_places": lambda _: "has more than six decimal places: money is counted in micro-dollars",
     "list_type": lambda _: "must be a list",
     "tuple_type": lambda _: "must be a list",
     "dict_type": lambda _: "must be a mapping",
@@ -36,8 +37,9 @@ _SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "date_from_datetime_inexact": lambda _: "must be a date, such as 2027-01-14",
     "enum": lambda facts: f"must be {_quoted(facts['expected'])}",
     "literal_error": lambda facts: f"must be {_quoted(facts['expected'])}",
-    "greater_than_equal": lambda facts: f"must be at least {facts['ge']:g}",
-    "less_than_equal": lambda facts: f"must be at most {facts['le']:g}",
+    "greater_than": lambda facts: f"must be more than {facts['gt']:,}",
+    "greater_than_equal": lambda facts: f"must be at least {facts['ge']:,}",
+    "less_than_equal": lambda facts: f"must be at most {facts['le']:,}",
     "string_too_long": lambda facts: f"must have at most {facts['max_length']} characters",
     "string_too_short": lambda _: "must not be empty",
     "too_short": lambda _: "must not be empty",
@@ -132,8 +134,7 @@ def _unknown(key: str, kind: FileKind) -> str:
     known = {name for node in nodes for name in node.get("properties", ())}
     if key in known:
         return "does not belong here"
-    similar = get_close_matches(key, known, n=1)
-    return f"unknown key; did you mean `{similar[0]}`?" if similar else "unknown key"
+    return f"unknown key{did_you_mean(key, known)}"
 
 
 def _empty_places(value: Any, path: Path) -> Iterator[Path]:

@@ -10,13 +10,15 @@ from dataclasses import replace
 from itertools import chain, groupby
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-from gateway.core.policy import Catalogue, FilterRule, Limit, Policy, ShapingRule
+from gateway.core.policy import Budget, Catalogue, FilterRule, Limit, Policy, Scope, ShapingRule
 from gateway.policies.policy_set import TeamPolicies
 from gateway.policies.schema import Organization, Overrides, Team
 
-_R = TypeVar("_R", Limit, FilterRule, ShapingRule)
+_ALL_TEAMS: Final = "*"
+
+_R = TypeVar("_R", Limit, Budget, FilterRule, ShapingRule)
 
 
 class _Spelling(Protocol):
@@ -35,6 +37,24 @@ def resolve(house: Policy, team: Team) -> TeamPolicies:
     return TeamPolicies(policy, MappingProxyType(keys), team.description)
 
 
+def gathered(teams: Mapping[str, TeamPolicies]) -> dict[str, TeamPolicies]:
+    """The teams with the place of their counters: one for each team; one for all of them, if a rule of any
+    counts the organization, since all that one exchange draws on is kept together."""
+    policies = [policy for team in teams.values() for policy in (team.policy, *team.keys.values())]
+    together = any(map(_counts_all, policies))
+    return {name: _counted_at(_ALL_TEAMS if together else name, team) for name, team in teams.items()}
+
+
+def _counts_all(policy: Policy) -> bool:
+    rules: tuple[Limit | Budget, ...] = (*policy.limits, *policy.budgets)
+    return any(Scope.ORGANIZATION in rule.per for rule in rules)
+
+
+def _counted_at(place: str, team: TeamPolicies) -> TeamPolicies:
+    keys = {name: replace(key, counters=place) for name, key in team.keys.items()}
+    return replace(team, policy=replace(team.policy, counters=place), keys=MappingProxyType(keys))
+
+
 def refined(policy: Policy, overrides: Overrides) -> Policy:
     """The policy with what a more specific level says."""
     return replace(
@@ -43,6 +63,7 @@ def refined(policy: Policy, overrides: Overrides) -> Policy:
         models=overrides.models.compiled() if overrides.models else policy.models,
         objects=overrides.objects or policy.objects,
         limits=merged(policy.limits, overrides.limits),
+        budgets=merged(policy.budgets, overrides.budgets),
         filters=merged(policy.filters, overrides.filters),
         shaping=merged(policy.shaping, overrides.shaping),
     )

@@ -41,18 +41,22 @@ class SwitchedOff(Node):
         return ()
 
 
-def kinds_by_verb(*verbs: str) -> Discriminator:
-    """Tells rules apart by the one of these keys that they have. Tags are `(verb)`, as no key is."""
+def kinds_by_verb(*verbs: str, **kinds: tuple[str, ...]) -> Discriminator:
+    """Tells rules apart by the one of these keys that they have. `kinds` have several to choose from.
+
+    Tags are `(verb)` or `(kind)`, as no key is.
+    """
+    tags = {verb: kind for kind, group in kinds.items() for verb in group} | {verb: verb for verb in verbs}
 
     def tag(value: Any) -> str | None:
         if not isinstance(value, dict):
             return None
         if value == {"mode": "off"}:
             return OFF_TAG
-        found = [verb for verb in verbs if verb in value]
-        return f"({found[0]})" if len(found) == 1 else None
+        found = [verb for verb in tags if verb in value]
+        return f"({tags[found[0]]})" if len(found) == 1 else None
 
-    return _discriminator(tag, f"must have exactly one of {spoken(verbs)}")
+    return _discriminator(tag, f"must have exactly one of {spoken(tuple(tags))}")
 
 
 def kinds_by_name(key: str, *names: str) -> Discriminator:

@@ -16,12 +16,12 @@ from pydantic.json_schema import models_json_schema
 
 from gateway.core.decision import Mode
 from gateway.core.policy import AllowList, Catalogue, Model, Price
+from gateway.policies.budget_rules import BudgetSpelling
+from gateway.policies.counting import microdollars
 from gateway.policies.filter_rules import FilterSpelling
 from gateway.policies.limit_rules import LimitSpelling
 from gateway.policies.rule import NamePattern, Node
 from gateway.policies.shaping_rules import ShapingSpelling
-
-MICRODOLLARS: Final = 1_000_000
 
 RuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 HolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -64,6 +64,8 @@ class Overrides(Node):
     gateway cannot tell yet which team they belong to."""
     limits: dict[RuleName, LimitSpelling] = Field(default_factory=dict)
     """Limits by name. A limit of the same name takes the place of the inherited one."""
+    budgets: dict[RuleName, BudgetSpelling] = Field(default_factory=dict)
+    """Budgets by name: what may be spent in a day, a week or a month. Inherited as limits are."""
     filters: dict[RuleName, FilterSpelling] = Field(default_factory=dict)
     """Filters by name: what must not be said."""
     shaping: dict[RuleName, ShapingSpelling] = Field(default_factory=dict)
@@ -107,7 +109,7 @@ class PriceSpelling(Node):
     characters: Dollars | None = None
 
     def compiled(self) -> Price:
-        return Price(**{unit: _microdollars(dollars) for unit, dollars in self if dollars is not None})
+        return Price(**{unit: microdollars(dollars) for unit, dollars in self if dollars is not None})
 
 
 class ModelSpelling(Node):
@@ -180,7 +182,3 @@ def json_schema(kind: FileKind | None = None) -> dict[str, Any]:
     _, schema = models_json_schema([(model, "validation") for model in models])
     files = [{"$ref": f"#/$defs/{model.__name__}"} for model in models]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "anyOf": files, **schema}
-
-
-def _microdollars(dollars: Decimal) -> int:
-    return int(dollars * MICRODOLLARS)

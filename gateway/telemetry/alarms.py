@@ -1,5 +1,9 @@
 """What operators are told when something is the matter: one metric and one log line, each way."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
 import structlog
 
 from gateway.core.clock import Clock
@@ -7,20 +11,89 @@ from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.core.ids import new_id
 from gateway.telemetry.metrics import Metrics
 
+ALL_TEAMS: Final = "*"
+"""The label `team` of what counts all teams together. No team can have this name."""
+
+_CLOCK_OFF: Final = 5.0
+"""Seconds by which Redis' clock may differ from ours before anybody is told …"""
+_CLOCK_RIGHT: Final = 2.5
+"""… and below which all is well again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetAlert:
+    """A threshold of a budget that was crossed. Its fields are those of the log line and of the webhook."""
+
+    team: str | None
+    """None: the budget counts all teams."""
+    budget: str
+    scope: Mapping[str, str]
+    """Whose it is: `team`, `user`, `key`, `model`, as far as it tells them apart."""
+    percent: int
+    """The threshold. What is spent may be more."""
+    spent: int
+    amount: int
+    """Of the whole window, with the increases that hold at the moment."""
+    unit: str
+    """`microdollars`, `tokens` …"""
+    period: str
+    window_ends_at: str
+    """When it begins anew: ISO 8601, in the budget's time zone."""
+    mode: str
+
+
+def _nobody(event: str, fields: Mapping[str, Any]) -> None:
+    """Where events go when there is no webhook."""
+
 
 class Alarms:
     """One method for each thing that can be the matter."""
 
-    def __init__(self, *, metrics: Metrics, log: structlog.stdlib.BoundLogger, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        log: structlog.stdlib.BoundLogger,
+        clock: Clock,
+        tell: Callable[[str, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        """`tell`: takes an event and its fields to whoever is to be woken, without waiting."""
         self._metrics = metrics
         self._log = log
         self._clock = clock
+        self._tell = tell or _nobody
         self._keys_away = False
+        self._clock_off = False
+
+    def budget(self, alert: BudgetAlert) -> None:
+        """A threshold of a budget was crossed."""
+        fields = asdict(alert)
+        self._metrics.budget_alerted(alert.team or ALL_TEAMS, alert.budget, alert.percent)
+        self._log.warning("budget_threshold", fields=fields)
+        self._tell("budget_threshold", fields)
 
     def redis(self, away: bool, why: str) -> None:
         """Limits are degraded from now on, or no longer."""
         self._metrics.degraded("redis", away)
         self._log.warning("redis_away" if away else "redis_back", why=why)
+
+    def redis_unfit(self, fault: str, sentence: str) -> None:
+        """Something is not as it should be about the Redis: what, and what to do about it."""
+        self._metrics.redis_unfit(fault)
+        self._log.warning("redis_unfit", fault=fault, finding=sentence)
+
+    def redis_clock(self, seconds: float) -> None:
+        """So many seconds is Redis' clock ahead of ours, or behind. Windows of budgets begin by Redis'."""
+        self._metrics.redis_clock(seconds)
+        off = abs(seconds) > (_CLOCK_RIGHT if self._clock_off else _CLOCK_OFF)
+        if off != self._clock_off:
+            self._clock_off = off
+            self._log.warning("redis_clock_off" if off else "redis_clock_right", seconds=round(seconds, 3))
+
+    def redis_emptied(self) -> None:
+        """Redis has lost everything: rates are restored from memory, budgets are loaded from the ledger."""
+        self._metrics.redis_emptied()
+        self._log.warning("redis_emptied")
 
     def keys(self, trouble: StoreUnavailable | None) -> None:
         """Keys cannot be looked up, so that only those seen lately are known; or can again (None)."""

@@ -139,6 +139,44 @@ class Metrics:
             "Log lines lost because their sink was stuck or broken.",
             registry=registry,
         )
+        self._budget_alerts = CounterSeries(
+            "gateway_budget_alerts",
+            "Thresholds of budgets that were crossed.",
+            ("team", "budget", "percent"),
+            registry=registry,
+        )
+        self._budget_spent = Gauge(
+            "gateway_budget_spent",
+            "Spent of a budget in its window, as of the last settlement of this process.",
+            ("team", "budget"),
+            registry=registry,
+        )
+        self._budget_amount = Gauge(
+            "gateway_budget_amount",
+            "What a budget allows in its window, increases included.",
+            ("team", "budget"),
+            registry=registry,
+        )
+        self._webhook = CounterSeries(
+            "gateway_webhook_events",
+            "Events for the webhook by what became of them.",
+            ("result",),
+            registry=registry,
+        )
+        self._redis_findings = CounterSeries(
+            "gateway_redis_findings",
+            "Times that something was found unfit about the Redis.",
+            ("fault",),
+            registry=registry,
+        )
+        self._redis_clock = Gauge(
+            "gateway_redis_clock_offset_seconds",
+            "How far Redis' clock is ahead of this process's.",
+            registry=registry,
+        )
+        self._redis_emptied = CounterSeries(
+            "gateway_redis_emptied", "Times that Redis had lost everything.", registry=registry
+        )
 
     def decided(self, team: str, deny: Deny) -> None:
         """A rule decided something; its mode says whether it was enforced."""
@@ -223,6 +261,32 @@ class Metrics:
     def log_lines_dropped(self, count: int) -> None:
         """Lines of the log are lost."""
         self._log_lines_dropped.add((), count)
+
+    def budget_alerted(self, team: str, budget: str, percent: int) -> None:
+        """So many percent of a budget are spent."""
+        self._budget_alerts.add((team, budget, str(percent)))
+
+    def budget_charged(self, team: str, budget: str, spent: int, amount: int) -> None:
+        """So much is spent now, of so much. For budgets of a whole team, or of all teams together: every
+        pair of labels is one of the policy files."""
+        self._budget_spent.labels(team, budget).set(spent)
+        self._budget_amount.labels(team, budget).set(amount)
+
+    def webhook(self, result: str) -> None:
+        """An event was `delivered`, `failed` to be, or was `dropped` by others that waited."""
+        self._webhook.add((result,))
+
+    def redis_unfit(self, fault: str) -> None:
+        """Something about the Redis is not as it should be."""
+        self._redis_findings.add((fault,))
+
+    def redis_clock(self, seconds: float) -> None:
+        """So far ahead of ours is Redis' clock."""
+        self._redis_clock.set(seconds)
+
+    def redis_emptied(self) -> None:
+        """Redis came back without what it knew."""
+        self._redis_emptied.add()
 
     def render(self) -> bytes:
         """Everything, as OpenMetrics text."""

@@ -6,7 +6,7 @@ looked at.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from typing import Final
 
@@ -71,6 +71,16 @@ class Tokenizer:
         if sum(map(len, spoken)) + _TEXT_COST * len(spoken) <= self._exact:
             return media + sum(map(vocabulary, spoken))
         return media + _sampled(vocabulary, "".join(spoken), self._exact)
+
+    def most(self, texts: Sequence[str], encoding: str) -> int:
+        """A bound of the tokens of all texts, what looks like media included: counted one by one; their bytes
+        when the encoding is unknown, or counting would take too long.
+        """
+        self.load(encoding)
+        vocabulary = self._vocabularies[encoding]
+        if vocabulary is None or sum(map(len, texts)) + _TEXT_COST * len(texts) > self._exact:
+            return at_most(texts)
+        return sum(map(vocabulary, texts))
 
 
 def at_most(texts: Iterable[str]) -> int:

@@ -70,6 +70,10 @@ class Passing:
     def generated_tokens(self) -> int:
         return 0
 
+    def generated_about(self) -> int:
+        """Only streams of events are asked while they pass."""
+        return 0
+
 
 class Transcript(Passing):
     """A transcript as text. Subtitles (srt, vtt) tell by their last time how long the audio was; plain text

@@ -93,6 +93,9 @@ class ChatStream:
     def generated_tokens(self) -> int:
         return self._generated.tokens()
 
+    def generated_about(self) -> int:
+        return self._generated.about()
+
     def _piece(self, piece: Piece) -> bytes:
         if not piece.whole:
             return piece.raw

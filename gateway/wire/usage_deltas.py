@@ -13,13 +13,19 @@ from gateway.wire.usage_shapes import UNREADABLE
 HEAP: Final = 8 * 1024
 """Bytes that are remembered before they are read and dropped."""
 
+_SUPPOSED: Final = 256
+"""Bytes that are supposed to have been read already, with one token in each sixteen: more tokens than most
+streams have, which spend some eighty bytes on each, and fewer than one that sends whole sentences. A heap of
+a stream's own soon outweighs it."""
+_SUPPOSED_TOKENS: Final = _SUPPOSED // 16
+
 CountTokens = Callable[[str], int]
 
 
 class Generated:
     """Counts the tokens that a stream has generated, in bounded memory."""
 
-    __slots__ = ("_count_tokens", "_read", "_remembered", "_size", "_tokens")
+    __slots__ = ("_bytes_read", "_count_tokens", "_read", "_remembered", "_size", "_tokens")
 
     def __init__(self, *, read: Callable[[Sequence[bytes]], str], count_tokens: CountTokens) -> None:
         self._read = read
@@ -27,6 +33,7 @@ class Generated:
         self._remembered: list[bytes] = []
         self._size = 0
         self._tokens = 0
+        self._bytes_read = 0
 
     def add(self, part: bytes) -> None:
         """Remember a part of an answer, in JSON, as `read` understands it."""
@@ -40,9 +47,15 @@ class Generated:
         self._digest()
         return self._tokens
 
+    def about(self) -> int:
+        """Nearly the same, without reading anything: what is remembered is taken for what was read so far."""
+        share = (self._tokens + _SUPPOSED_TOKENS) / (self._bytes_read + _SUPPOSED)
+        return self._tokens + int(self._size * share)
+
     def _digest(self) -> None:
         text = self._read(self._remembered)
         self._remembered.clear()
+        self._bytes_read += self._size
         self._size = 0
         if text:
             self._tokens += self._count_tokens(text)

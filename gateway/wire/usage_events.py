@@ -115,6 +115,9 @@ class EventStream:
     def generated_tokens(self) -> int:
         return self._generated.tokens()
 
+    def generated_about(self) -> int:
+        return self._generated.about()
+
     def _glance(self, raw: bytes) -> bool:
         """Whether this is plainly one event with a piece of text, which is then remembered."""
         if not raw.startswith(_COMMON):

@@ -41,6 +41,9 @@ class AnswerReader(Protocol):
     def generated_tokens(self) -> int:
         """Our own count of the text that passed, for answers that were cut or said nothing of usage."""
 
+    def generated_about(self) -> int:
+        """Nearly the same while an event stream passes, for next to nothing."""
+
 
 def answer_reader(
     endpoint: Endpoint, content_type: str, *, conceal_usage: bool, count_tokens: CountTokens

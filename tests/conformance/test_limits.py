@@ -1,74 +1,36 @@
-"""What every limiter does, whatever keeps its counters. And what becomes of requests when Redis is away."""
+"""What every limiter does, whatever keeps its counters."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 
-from gateway.core.clock import SystemClock
 from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode
-from gateway.core.policy import Counted, Limit, Scope
+from gateway.core.policy import Counted
 from gateway.limits.bucket import MICRO, MOST_DEBT, Rate, rate_of
-from gateway.limits.degraded import Breaker, ResilientLimiter
 from gateway.limits.demands import demand_of
-from gateway.limits.interfaces import Grant, Hold, Limiter, Refusal, Spent
-from gateway.limits.memory import MemoryLimiter
-from gateway.limits.redis import RedisLimiter
+from gateway.limits.interfaces import Grant, Hold, Limiter
 from gateway.limits.scripts import Script
-from tests.conformance.conftest import LEASE, World, redis_client, redis_limiter
+from tests.conformance.conftest import (
+    DAY,
+    LEASE,
+    REQUESTS,
+    SLOTS,
+    START,
+    TOKENS,
+    World,
+    granted,
+    hold_of,
+    nothing,
+    refused,
+    remaining,
+    spent,
+)
 from tests.support.redis_server import RedisServer
-
-DAY = 86_400.0
-REQUESTS = Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), 100, DAY, 100)
-"""One request is paid back in 864 seconds: what a test takes changes nothing."""
-TOKENS = Limit("team-tokens", Counted.TOKENS, (Scope.TEAM,), 1000, DAY, 1000)
-SLOTS = Limit("team-streams", Counted.CONCURRENT, (Scope.TEAM,), 2)
-
-_ids = count()
-
-
-def hold_of(*limits: Limit, tokens: int = 100, exchange_id: str | None = None) -> Hold:
-    demands = tuple(demand_of(limit, f"{{search}}:{limit.name}:team", tokens) for limit in limits)
-    return Hold(exchange_id or f"ex_{next(_ids)}", demands)
-
-
-def spent(hold: Hold, tokens: int = 0) -> Spent:
-    """Everything is spent, and so many tokens."""
-    return Spent(
-        hold, tuple(tokens if demand.limit.counts is Counted.TOKENS else 1 for demand in hold.demands)
-    )
-
-
-def nothing(hold: Hold) -> Spent:
-    return Spent(hold, (0,) * len(hold.demands))
-
-
-async def granted(limiter: Limiter, hold: Hold) -> Grant:
-    decision = await limiter.reserve(hold)
-    assert isinstance(decision, Grant)
-    return decision
-
-
-async def refused(limiter: Limiter, hold: Hold) -> Refusal:
-    decision = await limiter.reserve(hold)
-    assert isinstance(decision, Refusal)
-    return decision
-
-
-async def remaining(limiter: Limiter, limit: Limit) -> int:
-    """What is left, seen by a hold that is given back at once."""
-    seen = hold_of(limit, tokens=0)
-    decision = await limiter.reserve(seen)
-    await limiter.settle([nothing(seen)])
-    taken = 1 if isinstance(decision, Grant) and limit.counts is Counted.REQUESTS else 0
-    return decision.standings[0].remaining + taken
 
 
 @pytest.fixture
@@ -121,7 +83,7 @@ class TestHolding:
     async def test_limits_of_one_name_in_two_teams_are_two(self, limiter: Limiter) -> None:
         one = replace(REQUESTS, burst=1)
         await granted(limiter, hold_of(one))
-        other = Hold("ex_other", (demand_of(one, "{billing}:team-requests:team", 0),))
+        other = Hold("ex_other", (demand_of(one, "{billing}:team-requests:requests:team=billing", 1, START),))
         await granted(limiter, other)
 
     async def test_what_costs_nothing_fits_an_overdrawn_limit(self, limiter: Limiter) -> None:
@@ -404,88 +366,3 @@ class TestArithmetic:
         rate, debt, elapsed = Rate(10**15, 999_999_937, 7777), 2_881_445_608_862_642, 9_697_878_917
         assert int(float(elapsed) * rate.gain // rate.per) != elapsed * rate.gain // rate.per
         assert owed_in_lua(redis_server, rate, debt, elapsed) == rate.owed(debt, 0, elapsed)
-
-
-@dataclass
-class Replica:
-    """A limiter that goes on without its Redis, and what can be seen of it."""
-
-    server: RedisServer
-    client: AsyncRedis
-    primary: RedisLimiter
-    limiter: ResilientLimiter
-    changes: asyncio.Queue[bool]
-
-    async def next_change(self) -> bool:
-        """Whether it is degraded from then on."""
-        async with asyncio.timeout(10):
-            return await self.changes.get()
-
-
-@pytest.fixture
-async def replica(own_redis_server: RedisServer) -> AsyncIterator[Replica]:
-    changes: asyncio.Queue[bool] = asyncio.Queue()
-    async with (
-        redis_client(own_redis_server, timeout=0.1) as client,
-        redis_limiter(client, timeout=0.1) as primary,
-    ):
-        limiter = ResilientLimiter(
-            primary=primary,
-            fallback=MemoryLimiter(clock=SystemClock()),
-            clock=SystemClock(),
-            on_change=lambda degraded, why: changes.put_nowait(degraded),
-            breaker=Breaker(interval=0.01),
-        )
-        healing = asyncio.create_task(limiter.run())
-        yield Replica(own_redis_server, client, primary, limiter, changes)
-        healing.cancel()
-
-
-class TestRedisAway:
-    """Nobody waits for a Redis that is not there, and all is as before when it is back."""
-
-    @pytest.mark.parametrize("fault", ["stopped", "frozen"])
-    async def test_requests_go_on_within_250_ms(self, replica: Replica, fault: str) -> None:
-        server, limiter, time = replica.server, replica.limiter, asyncio.get_running_loop().time
-        await granted(limiter, hold_of(REQUESTS))
-        server.stop() if fault == "stopped" else server.freeze()
-        waits = []
-        for _ in range(6):
-            began, hold = time(), hold_of(REQUESTS, TOKENS)
-            await granted(limiter, hold)
-            waits.append(time() - began)
-            await limiter.settle([spent(hold, 50)])
-        assert max(waits) < 0.25
-        assert limiter.degraded
-
-    @pytest.mark.parametrize("fault", ["stopped", "frozen"])
-    async def test_it_heals_when_redis_is_back(self, replica: Replica, fault: str) -> None:
-        server, limiter = replica.server, replica.limiter
-        server.stop() if fault == "stopped" else server.freeze()
-        while not limiter.degraded:
-            await granted(limiter, hold_of(REQUESTS))
-        server.start() if fault == "stopped" else server.thaw()
-        assert [await replica.next_change(), await replica.next_change()] == [True, False]
-        hold = hold_of(TOKENS)
-        await granted(limiter, hold)
-        assert await replica.client.exists(f"{{search}}:exchange:{hold.exchange_id}")
-
-    async def test_limits_hold_while_redis_is_away(self, replica: Replica) -> None:
-        replica.server.stop()
-        decisions = [await replica.limiter.reserve(hold_of(replace(REQUESTS, burst=5))) for _ in range(10)]
-        assert sum(isinstance(decision, Grant) for decision in decisions) == 5
-
-    async def test_settlements_that_redis_missed_are_delivered(self, replica: Replica) -> None:
-        hold = hold_of(SLOTS, TOKENS, tokens=500)
-        await granted(replica.limiter, hold)
-        replica.server.freeze()
-        while not replica.limiter.degraded:
-            await granted(replica.limiter, hold_of(REQUESTS))
-        await replica.limiter.settle([spent(hold, 700)])
-        replica.server.thaw()
-        assert [await replica.next_change(), await replica.next_change()] == [True, False]
-        async with asyncio.timeout(10):
-            while await replica.client.zcard("{search}:team-streams:team"):
-                pass
-        assert await remaining(replica.primary, TOKENS) == 300
-        assert await remaining(replica.primary, REQUESTS) == 100, "what it held for lost replies is undone"

@@ -243,8 +243,8 @@ def examples(*texts: str) -> list[tuple[str, str]]:
 
 
 def kinds_in(rules: Policy) -> Iterator[StrEnum]:
-    for limit in rules.limits:
-        yield from (limit.counts, limit.scope, limit.mode)
+    for limit in (*rules.limits, *rules.budgets):
+        yield from (limit.counts, *limit.per, limit.mode)
     for rule in (*rules.filters, *rules.shaping):
         yield from (rule.kind, rule.mode)
 

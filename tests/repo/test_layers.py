@@ -14,7 +14,7 @@ TOOLS: Final = {"wire", "telemetry", "background", "database"}
 CONCERNS: Final = {
     *{"auth", "policies", "limits", "filters", "shaping", "upstream", "metering", "ownership"},
 }
-JOURNEY: Final = {"gate", "accounting", "relay", "pipeline"}
+JOURNEY: Final = {"gate", "expectation", "accounting", "relay", "oversight", "pipeline"}
 EDGES: Final = {"server", "admin"}
 BELOW_APP: Final = GROUND | TOOLS | CONCERNS | JOURNEY | EDGES
 
@@ -23,9 +23,11 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     **dict.fromkeys(TOOLS, GROUND),
     **dict.fromkeys(CONCERNS, GROUND | TOOLS),  # never each other
     "gate": GROUND,
-    "accounting": GROUND | TOOLS | CONCERNS,
+    "expectation": GROUND | TOOLS | CONCERNS,
+    "accounting": GROUND | TOOLS | CONCERNS | {"expectation"},
     "relay": GROUND | TOOLS | CONCERNS,
-    "pipeline": GROUND | TOOLS | CONCERNS | {"gate", "accounting", "relay"},
+    "oversight": GROUND | TOOLS | CONCERNS | {"relay"},
+    "pipeline": GROUND | TOOLS | CONCERNS | JOURNEY - {"pipeline"},
     **dict.fromkeys(EDGES, GROUND | TOOLS | CONCERNS | JOURNEY),
     "settings": GROUND | {"wire"},  # a YAML file is read, and its mistakes told, in one way
     "simulator": set(),  # a stand-in for OpenAI shares nothing with what it tests

@@ -13,14 +13,18 @@ from gateway.auth.interfaces import KeyStore, StoredKey
 from gateway.auth.memory import MemoryKeyStore
 from gateway.background import Job
 from gateway.core.exchange import Exchange
-from gateway.core.policy import AllowList, Catalogue, Model, Policy
+from gateway.core.policy import AllowList, Catalogue, Model, Policy, Price
+from gateway.expectation import Expectations
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
-from gateway.limits.interfaces import Limiter
+from gateway.limits.demands import Demands
+from gateway.limits.estimate import TypicalOutputs
+from gateway.limits.interfaces import Charged, Limiter
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.metering.recorder import Recorder
+from gateway.oversight import Oversight
 from gateway.pipeline import CallBounds, Pipeline
 from gateway.policies.book import PolicyBook
 from gateway.policies.policy_set import PolicySet, TeamPolicies
@@ -31,16 +35,25 @@ from gateway.wire.endpoints import endpoint_table
 from gateway.wire.tokens import Tokenizer
 from tests.support.clock import ManualClock
 from tests.support.log import Log
-from tests.support.memory import JSON, Books, MemoryAnswer, MemoryIncoming, MemoryReply, MemoryUpstreams
+from tests.support.memory import (
+    JSON,
+    Books,
+    FreshLoader,
+    MemoryAnswer,
+    MemoryIncoming,
+    MemoryReply,
+    MemoryUpstreams,
+)
 
 PEPPER = b"a pepper for tests only"
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello"}]}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 COMPLETION = {"object": "chat.completion", "choices": [{"message": {"content": "Hello"}}], "usage": USAGE}
 
+PRICE = Price(input=1_000_000, output=10_000_000)
 CATALOGUE = Catalogue(
     {
-        name: Model(name=name, upstream="openai", upstream_model=f"{name}-2024")
+        name: Model(name=name, upstream="openai", upstream_model=f"{name}-2024", price=PRICE)
         for name in ("gpt-4o", "gpt-4o-mini", "whisper-1", "tts-1", "dall-e-2")
     },
     aliases={"fast": "gpt-4o-mini"},
@@ -67,12 +80,13 @@ class Journey:
         ledger: Books | None = None,
         limiter: Limiter | None = None,
         keys: KeyStore | None = None,
+        clock: ManualClock | None = None,
         most: int = 100,
         json_bytes: int = 10_000,
     ) -> None:
         """`tries`: what comes of each attempt at the upstream; a completion when nothing is said."""
         self._number = 0
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.log = Log()
         self.metrics = Metrics()
         self.ledger = ledger or Books()
@@ -81,6 +95,7 @@ class Journey:
         self.gate = Gate(most=most, on_change=lambda inside: None)
         self.limiter = limiter or MemoryLimiter(clock=self.clock)
         self.leaked: list[str] = []
+        self.charged: list[Charged] = []
         self.handed_over: list[Job] = []
         self.watch = StreamWatch(clock=self.clock, bounds=StreamBounds())
         policy = policy or a_policy()
@@ -90,30 +105,44 @@ class Journey:
         refusals = self.refusals = RecentRefusals(clock=self.clock)
         self.reservations = Reservations(
             limiter=self.limiter,
+            loader=FreshLoader(self.limiter),
+            demands=Demands(clock=self.clock),
             refusals=refusals,
             hand_over=self.handed_over.append,
             on_leak=self.leaked.append,
+            on_charged=self.charged.extend,
         )
-        tokenizer = Tokenizer()
+        tokenizer, self.outputs = Tokenizer(), TypicalOutputs()
+        self.authenticator = KeyAuthenticator(store=self.keys, pepper=PEPPER, clock=self.clock)
+        self.oversight = Oversight(
+            reservations=self.reservations,
+            authenticator=self.authenticator,
+            watch=self.watch,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
         self.pipeline = Pipeline(
             clock=self.clock,
             gate=self.gate,
             endpoints=endpoint_table(),
-            authenticator=KeyAuthenticator(store=self.keys, pepper=PEPPER, clock=self.clock),
+            authenticator=self.authenticator,
             policies=self.book,
             refusals=refusals,
             bounds=CallBounds(json_bytes=json_bytes, form_bytes=10_000, json_depth=10),
             reviewer=Reviewer(),
             shaper=Shaper(tokenizer=tokenizer),
+            expectations=Expectations(outputs=self.outputs, tokenizer=tokenizer),
             reservations=self.reservations,
             accounting=Accounting(
                 recorder=Recorder(ledger=self.ledger, clock=self.clock),
+                outputs=self.outputs,
                 tokenizer=tokenizer,
                 metrics=self.metrics,
                 clock=self.clock,
             ),
             upstreams=self.upstreams,
             relay=Relay(clock=self.clock, watch=self.watch),
+            oversight=self.oversight,
             tokenizer=tokenizer,
             metrics=self.metrics,
             log=self.log.logger,

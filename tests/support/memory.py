@@ -1,7 +1,7 @@
 """The promises around a journey, kept in memory: a request, an upstream, an answer, a client, a ledger."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -11,6 +11,8 @@ from gateway.core.attempt import Attempt
 from gateway.core.errors import ClientLeft, ErrorCode, Refused, StoreUnavailable, UpstreamFailed
 from gateway.core.incoming import HeaderList
 from gateway.core.policy import Model
+from gateway.core.spending import Spending
+from gateway.limits.interfaces import Demand, Limiter
 from gateway.metering.interfaces import Admission, Settlement
 from gateway.metering.memory import MemoryLedger
 from gateway.upstream.interfaces import Answer, Outgoing
@@ -198,6 +200,18 @@ class MemoryIncoming:
 
     async def read(self, limit: int) -> bytes:
         return b"".join([data async for data in self.body(limit)])
+
+
+class FreshLoader:
+    """A `Loader` for which nothing was spent before."""
+
+    def __init__(self, limiter: Limiter, *, spent: int = 0) -> None:
+        self._limiter = limiter
+        self._spent = spent
+
+    async def load(self, demands: Sequence[Demand]) -> None:
+        for demand in demands:
+            await self._limiter.load(demand, Spending(self._spent))
 
 
 class Books(MemoryLedger):

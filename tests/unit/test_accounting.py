@@ -7,16 +7,19 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.accounting import Accounting, expected_usage
+from gateway.accounting import Accounting
 from gateway.core.attempt import Attempt, Cause
 from gateway.core.call import Call, Form
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import ClientLeft, ErrorCode, Refused, UpstreamFailed
 from gateway.core.exchange import Exchange
-from gateway.core.policy import Catalogue, Counted, Limit, Model, Policy, Price, Scope
+from gateway.core.policy import Budget, Catalogue, Counted, Limit, Model, Period, Policy, Price, Scope
 from gateway.core.principal import Principal
 from gateway.core.usage import Observed, Usage, UsageSource
-from gateway.limits.interfaces import Spent
+from gateway.expectation import Expectations
+from gateway.limits.demands import Demands
+from gateway.limits.estimate import TYPICAL_OUTPUT, TypicalOutputs
+from gateway.limits.interfaces import Charged, Spent
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservation, Reservations
@@ -26,7 +29,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.wire.endpoints import CHAT_COMPLETIONS, SERVED
 from gateway.wire.tokens import Tokenizer
 from tests.support.clock import ManualClock
-from tests.support.memory import Books
+from tests.support.memory import Books, FreshLoader
 
 PROVIDED: Final = Usage(UsageSource.PROVIDER, input_tokens=9, output_tokens=3)
 NOT_BILLED: Final = Usage(UsageSource.PROVIDER)
@@ -38,7 +41,8 @@ LIMITS = (
     Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), amount=100, burst=100),
     Limit("team-slots", Counted.CONCURRENT, (Scope.TEAM,), amount=5),
 )
-POLICY = Policy("search", "5f3c", Catalogue({MODEL.name: MODEL}), limits=LIMITS)
+BUDGETS = (Budget("team-month", Counted.DOLLARS, (Scope.TEAM,), amount=50_000_000, period=Period.MONTH),)
+POLICY = Policy("search", "5f3c", Catalogue({MODEL.name: MODEL}), limits=LIMITS, budgets=BUDGETS)
 PRINCIPAL = Principal(subject="key:search/web", team="search", key_id="k1", key_name="web")
 
 FAILED = UpstreamFailed(ErrorCode.UPSTREAM_ERROR, "It failed.")
@@ -65,9 +69,9 @@ class Limits(MemoryLimiter):
         super().__init__(clock=clock)
         self.spents: list[Spent] = []
 
-    async def settle(self, spents: Sequence[Spent]) -> None:
+    async def settle(self, spents: Sequence[Spent]) -> Sequence[Charged]:
         self.spents += spents
-        await super().settle(spents)
+        return await super().settle(spents)
 
 
 def tried(number: int = 1, *, status: int | None = 200, sent: bool = True) -> Attempt:
@@ -83,21 +87,29 @@ class Desk:
         self.metrics = Metrics()
         self.limiter = Limits(self.clock)
         self.leaked: list[str] = []
+        self.charged: list[Charged] = []
         self.jobs: list[Any] = []
         self.reservations = Reservations(
             limiter=self.limiter,
+            loader=FreshLoader(self.limiter),
+            demands=Demands(clock=self.clock),
             refusals=RecentRefusals(clock=self.clock),
             hand_over=self.jobs.append,
             on_leak=self.leaked.append,
+            on_charged=self.charged.extend,
         )
+        self.outputs, tokenizer = TypicalOutputs(), Tokenizer()
         self.accounting = Accounting(
             recorder=Recorder(ledger=self.ledger, clock=self.clock),
-            tokenizer=Tokenizer(),
+            outputs=self.outputs,
+            tokenizer=tokenizer,
             metrics=self.metrics,
             clock=self.clock,
         )
         self.call = call or a_call()
         self.model = model
+        expectations = Expectations(outputs=self.outputs, tokenizer=tokenizer)
+        self.expected = expectations.of(PRINCIPAL, POLICY, self.call, model)
         self.exchange = Exchange(
             id="req_1",
             method="POST",
@@ -111,7 +123,9 @@ class Desk:
         )
 
     async def held(self) -> Reservation:
-        return await self.reservations.reserve("req_1", PRINCIPAL, POLICY, self.model.name, 500)
+        return await self.reservations.reserve(
+            "req_1", PRINCIPAL, POLICY, self.model.name, self.expected.amounts
+        )
 
     async def run(
         self,
@@ -123,8 +137,8 @@ class Desk:
         """Attempts one after the other; what was read off the last one's answer; how it ended."""
         with await self.held() as held:
             try:
-                with self.accounting.of(self.exchange, held, self.call, self.model):
-                    admit = self.accounting.admission(self.exchange, expected_usage(self.call))
+                with self.accounting.of(self.exchange, held, self.call, self.model, self.expected):
+                    admit = self.accounting.admission(self.exchange, self.expected)
                     for attempt in attempts:
                         fresh = Attempt(attempt.id, attempt.upstream, attempt.number)
                         await admit(fresh)
@@ -144,7 +158,7 @@ class Desk:
 
     @property
     def spent(self) -> tuple[int, ...]:
-        """Tokens, requests and a slot, of the one settlement that there is."""
+        """Tokens, requests, a slot and micro-dollars, of the one settlement that there is."""
         (spent,) = self.limiter.spents
         return spent.amounts
 
@@ -178,7 +192,16 @@ async def test_what_was_used_is_paid_for() -> None:
 async def test_what_was_used_is_what_the_limits_are_charged() -> None:
     desk = Desk()
     await desk.run(tried(), observed=Observed(usage=PROVIDED, finished=True))
-    assert desk.spent == (12, 1, 1)
+    assert desk.spent == (12, 1, 1, 53)
+
+
+async def test_limits_are_charged_what_the_ledger_says_also_of_a_count_that_cannot_be() -> None:
+    desk = Desk()
+    absurd = Usage(UsageSource.PROVIDER, input_tokens=10**30, output_tokens=-5)
+    await desk.run(tried(), observed=Observed(usage=absurd, finished=True))
+    assert desk.settlement.usage.input_tokens == 10**12
+    assert desk.spent == (10**12, 1, 1, desk.settlement.cost)
+    assert desk.exchange.usage == desk.settlement.usage
 
 
 async def test_a_whole_answer_that_says_nothing_of_usage_is_estimated() -> None:
@@ -186,7 +209,7 @@ async def test_a_whole_answer_that_says_nothing_of_usage_is_estimated() -> None:
     await desk.run(tried(), observed=Observed(finished=True), generated=7)
     usage = desk.settlement.usage
     assert (usage.source, usage.input_tokens, usage.output_tokens) == (UsageSource.ESTIMATED, 5, 7)
-    assert desk.spent == (12, 1, 1)
+    assert desk.spent == (12, 1, 1, desk.settlement.cost)
 
 
 async def test_a_whole_answer_that_could_not_be_read_is_taken_for_a_typical_one() -> None:
@@ -209,6 +232,12 @@ async def test_an_answer_whose_client_left_at_its_very_end_is_partial() -> None:
     assert (usage.source, usage.output_tokens) == (UsageSource.PARTIAL, 7)
 
 
+async def test_an_answer_is_not_taken_for_more_than_it_may_be() -> None:
+    desk = Desk(a_call(max_tokens=5, n=2))
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(), generated=13)
+    assert desk.settlement.usage.output_tokens == 10
+
+
 async def test_the_provider_is_believed_of_an_answer_that_was_cut_too() -> None:
     desk = Desk()
     await ended_by(desk, FAILED, tried(), observed=Observed(usage=PROVIDED))
@@ -225,7 +254,7 @@ async def test_an_error_is_not_billed(status: int) -> None:
 async def test_an_error_costs_the_request_and_no_tokens() -> None:
     desk = Desk()
     await desk.run(tried(status=400), observed=Observed(finished=True))
-    assert desk.spent == (0, 1, 1)
+    assert desk.spent == (0, 1, 1, 0)
 
 
 async def test_a_model_without_a_price_is_unpriced_and_not_free() -> None:
@@ -246,6 +275,8 @@ async def test_a_model_without_a_price_is_unpriced_and_not_free() -> None:
         (FAILED, Cause.UPSTREAM_FAILED),
         (UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "It is slow."), Cause.UPSTREAM_FAILED),
         (Refused(ErrorCode.DRAINING, "We stop."), Cause.FAILED),
+        (Refused(ErrorCode.INSUFFICIENT_QUOTA, "It is used up."), Cause.BUDGET_CUT),
+        (Refused(ErrorCode.INVALID_API_KEY, "The key was revoked."), Cause.REVOKED),
         (ZeroDivisionError(), Cause.FAILED),
         (KeyboardInterrupt(), Cause.FAILED),
     ],
@@ -257,7 +288,7 @@ async def test_what_was_sent_is_charged_as_far_as_it_came(error: BaseException, 
     usage = desk.settlement.usage
     assert desk.settlement.cause is cause
     assert (usage.source, usage.input_tokens, usage.output_tokens) == (UsageSource.PARTIAL, 5, 4)
-    assert desk.spent == (9, 1, 1)
+    assert desk.spent == (9, 1, 1, desk.settlement.cost)
 
 
 async def test_an_attempt_without_an_answer_is_charged_what_it_asked() -> None:
@@ -277,7 +308,7 @@ async def test_an_attempt_that_never_left_costs_nothing() -> None:
 async def test_an_exchange_that_never_left_gives_all_back() -> None:
     desk = Desk()
     await ended_by(desk, UNREACHABLE, tried(status=None, sent=False))
-    assert desk.spent == (0, 0, 0)
+    assert desk.spent == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("error", [ClientLeft("gone"), ZeroDivisionError(), None], ids=repr)
@@ -294,7 +325,7 @@ async def test_an_exchange_without_an_attempt_has_no_line(error: BaseException |
 async def test_an_exchange_without_an_attempt_gives_all_back() -> None:
     desk = Desk()
     await ended_by(desk, ClientLeft("gone"))
-    assert desk.spent == (0, 0, 0)
+    assert desk.spent == (0, 0, 0, 0)
 
 
 # Once.
@@ -331,16 +362,16 @@ async def test_an_earlier_attempt_is_settled_as_failed_and_as_nothing() -> None:
     assert [settlement.cost for settlement in earlier] == [0, 0]
 
 
-async def test_the_last_attempt_is_what_the_limits_are_charged() -> None:
+async def test_all_attempts_together_are_what_the_limits_are_charged() -> None:
     desk = Desk()
     await desk.run(tried(1, status=500), tried(2), observed=Observed(usage=PROVIDED, finished=True))
-    assert desk.spent == (12, 1, 1)
+    assert desk.spent == (12, 1, 1, sum(settlement.cost or 0 for settlement in desk.ledger.settled))
 
 
 async def test_an_earlier_attempt_that_left_counts_as_a_request() -> None:
     desk = Desk()
     await ended_by(desk, UNREACHABLE, tried(1, status=500), tried(2, status=None, sent=False))
-    assert desk.spent == (0, 1, 1)
+    assert desk.spent == (0, 1, 1, 0)
 
 
 async def test_every_attempt_is_counted_once() -> None:
@@ -361,7 +392,7 @@ async def test_what_cannot_be_put_on_record_is_refused() -> None:
         await desk.run(tried())
     assert refused.value.code is ErrorCode.METERING_UNAVAILABLE
     assert desk.ledger.settled == []
-    assert desk.spent == (0, 0, 0)
+    assert desk.spent == (0, 0, 0, 0)
 
 
 async def test_a_retry_that_cannot_be_put_on_record_leaves_the_first_one_settled_once() -> None:
@@ -376,7 +407,7 @@ async def test_a_retry_that_cannot_be_put_on_record_leaves_the_first_one_settled
 
 async def test_an_attempt_is_on_record_before_it_is_begun() -> None:
     desk = Desk()
-    admit = desk.accounting.admission(desk.exchange, expected_usage(desk.call))
+    admit = desk.accounting.admission(desk.exchange, desk.expected)
     attempt = Attempt("att_1", "openai", 1)
     await admit(attempt)
     assert desk.ledger.admitted[0].attempt_id == "att_1"
@@ -427,6 +458,47 @@ async def test_audio_that_was_cut_is_partial() -> None:
 async def test_what_is_expected_is_what_is_settled_if_we_die() -> None:
     desk = Desk(a_call(CHAT_COMPLETIONS, "x" * 400, max_tokens=50, n=2))
     await desk.run(tried(), observed=Observed(usage=PROVIDED))
-    assert desk.ledger.admitted[0].estimate == Usage(
-        UsageSource.ESTIMATED, input_tokens=100, output_tokens=100
-    )
+    (admission,) = desk.ledger.admitted
+    assert admission.estimate == Usage(UsageSource.ESTIMATED, input_tokens=100, output_tokens=100)
+    assert admission.estimated_cost == 1250  # 100 × 2.5 + 100 × 10
+
+
+# What is learnt.
+
+
+def learnt(desk: Desk) -> int:
+    return desk.outputs.of(PRINCIPAL, MODEL, desk.call)
+
+
+@pytest.mark.parametrize(
+    ("usage", "generated"),
+    [(PROVIDED._replace(output_tokens=2304), 0), (None, 2304)],
+    ids=["told", "counted"],
+)
+async def test_what_a_whole_answer_had_is_learnt(usage: Usage | None, generated: int) -> None:
+    desk = Desk()
+    await desk.run(tried(), observed=Observed(usage, finished=True), generated=generated)
+    assert learnt(desk) == TYPICAL_OUTPUT + 256
+
+
+@pytest.mark.parametrize(
+    ("status", "observed"),
+    [
+        (200, Observed(finished=True)),
+        (200, Observed(PROVIDED, finished=False)),
+        (200, Observed(Usage(UsageSource.PROVIDER, input_tokens=9), finished=True)),
+        (400, Observed(finished=True)),
+        (200, None),
+    ],
+    ids=["unread", "cut", "nothing", "error", "unseen"],
+)
+async def test_what_tells_nothing_about_answers_is_not_learnt(status: int, observed: Observed | None) -> None:
+    desk = Desk()
+    await desk.run(tried(status=status), observed=observed)
+    assert learnt(desk) == TYPICAL_OUTPUT
+
+
+async def test_an_answer_that_was_ended_early_is_not_learnt() -> None:
+    desk = Desk()
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(PROVIDED, finished=True))
+    assert learnt(desk) == TYPICAL_OUTPUT

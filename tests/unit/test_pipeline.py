@@ -6,21 +6,31 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from gateway.auth.interfaces import StoredKey
 from gateway.auth.memory import MemoryKeyStore
 from gateway.core.attempt import Cause
 from gateway.core.decision import Mode
-from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, StoreUnavailable, UpstreamFailed
+from gateway.core.errors import (
+    ClientLeft,
+    ErrorCode,
+    GatewayError,
+    Refused,
+    StoreUnavailable,
+    UpstreamFailed,
+)
 from gateway.core.exchange import Exchange, Outcome
 from gateway.core.policy import (
     AllowList,
+    Budget,
     Catalogue,
     Counted,
     FilterKind,
     FilterRule,
     Limit,
+    Period,
     Policy,
     Scope,
     ShapingKind,
@@ -28,15 +38,22 @@ from gateway.core.policy import (
 )
 from gateway.core.principal import Principal
 from gateway.core.usage import UsageSource
-from tests.support.journey import CATALOGUE, CHAT, COMPLETION, Journey, a_completion, a_policy
+from gateway.limits.amounts import Amounts
+from tests.support.journey import CATALOGUE, CHAT, COMPLETION, USAGE, Journey, a_completion, a_policy
 from tests.support.memory import EVENTS, Books, MemoryAnswer, MemoryIncoming, MemoryReply
 
 BROKEN = UpstreamFailed(ErrorCode.UPSTREAM_ERROR, "The upstream broke off its answer.")
+USED_UP = Refused(ErrorCode.INSUFFICIENT_QUOTA, "The budget is used up.")
+REVOKED = Refused(ErrorCode.INVALID_API_KEY, "The key was revoked.")
 SMALL = Catalogue({name: replace(model, context_window=5) for name, model in CATALOGUE.models.items()})
 
 
 def one_request(mode: Mode = Mode.ENFORCE) -> Limit:
     return Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), amount=1, burst=1, mode=mode)
+
+
+def dollars(amount: int, mode: Mode = Mode.ENFORCE, *, strict: bool = False) -> Budget:
+    return Budget("month", Counted.DOLLARS, (Scope.TEAM,), amount, Period.MONTH, mode=mode, strict=strict)
 
 
 def no_secrets(mode: Mode = Mode.ENFORCE) -> FilterRule:
@@ -267,6 +284,18 @@ RULES = [
         ),
         label="limits.few",
     ),
+    Rule(
+        "budget",
+        ErrorCode.REQUEST_EXCEEDS_LIMIT,
+        lambda mode: a_policy(budgets=(dollars(10, mode),)),
+        label="budgets.month",
+    ),
+    Rule(
+        "bound",
+        ErrorCode.REQUEST_EXCEEDS_LIMIT,
+        lambda mode: a_policy(budgets=(dollars(1_000_000, mode, strict=True),)),
+        label="budgets.month",
+    ),
 ]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 
@@ -420,6 +449,11 @@ FAULTS = [
         lambda plan: _ruled(plan, shaping=(window(),), catalogue=SMALL),
     ),
     Fault(
+        "bound",
+        ErrorCode.REQUEST_EXCEEDS_LIMIT,
+        lambda plan: _ruled(plan, budgets=(dollars(1_000_000, strict=True),)),
+    ),
+    Fault(
         "limit",
         ErrorCode.REQUEST_EXCEEDS_LIMIT,
         lambda plan: _ruled(plan, limits=(Limit("few", Counted.TOKENS, (Scope.TEAM,), amount=1, burst=1),)),
@@ -449,8 +483,10 @@ async def refuse_for_rate(journey: Journey, key: str) -> None:
     if isinstance(principal, Principal):
         policy = replace(journey.book.policy_set.teams["search"].policy, limits=(one_request(),))
         for number in range(2):
-            held = await journey.reservations.reserve(f"before_{number}", principal, policy, "gpt-4o", 1)
-            held.settle(0)
+            held = await journey.reservations.reserve(
+                f"before_{number}", principal, policy, "gpt-4o", Amounts(requests=1)
+            )
+            held.settle(Amounts(requests=1))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -574,6 +610,22 @@ ENDS = [
         ErrorCode.INTERNAL_ERROR,
         ZeroDivisionError,
     ),
+    End(
+        "no more room in a budget",
+        (MemoryAnswer(b"data: 1\n\n", USED_UP, content_type=EVENTS),),
+        Outcome.CUT,
+        200,
+        ErrorCode.INSUFFICIENT_QUOTA,
+        Refused,
+    ),
+    End(
+        "a revoked key",
+        (MemoryAnswer(b"data: 1\n\n", REVOKED, content_type=EVENTS),),
+        Outcome.CUT,
+        200,
+        ErrorCode.INVALID_API_KEY,
+        Refused,
+    ),
     End("the client left", (ClientLeft("gone"),), Outcome.CLIENT_LEFT, None, None, ClientLeft),
     End("called off", (asyncio.CancelledError(),), Outcome.CLIENT_LEFT, None, None, asyncio.CancelledError),
 ]
@@ -689,6 +741,24 @@ async def test_what_still_waits_when_the_gateway_stops_is_told_so() -> None:
     assert (await task).code is ErrorCode.DRAINING
     assert journey.last.outcome is Outcome.FAILED
     assert len(journey.ledger.settled) == 1
+
+
+async def test_what_was_really_spent_is_what_the_budget_is_charged() -> None:
+    journey = Journey(_answer(500), a_completion(), policy=a_policy(budgets=(dollars(1_000_000),)))
+    await journey.run()
+    await journey.settle()
+    (charged,) = journey.charged
+    assert charged.after - charged.before == sum(line.cost or 0 for line in journey.ledger.settled) == 39
+
+
+async def test_what_answers_had_is_what_the_next_is_expected_to_have() -> None:
+    usage = {**USAGE, "completion_tokens": 4256}
+    journey = Journey(MemoryAnswer(msgspec.json.encode({**COMPLETION, "usage": usage})))
+    key = await journey.key()
+    for _ in range(3):
+        await journey.run(await journey.request(key=key))
+    estimates = [admission.estimate.output_tokens for admission in journey.ledger.admitted]
+    assert estimates == [256, 756, 1194]
 
 
 async def test_a_retry_is_an_attempt_of_its_own() -> None:

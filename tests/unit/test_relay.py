@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway.core.endpoint import Endpoint
-from gateway.core.errors import ClientLeft, ErrorCode, UpstreamFailed
+from gateway.core.errors import ClientLeft, ErrorCode, Refused, UpstreamFailed
 from gateway.core.exchange import Exchange
 from gateway.relay import KEEP_ALIVE, Relay, StreamBounds, StreamWatch
 from gateway.wire.endpoints import CHAT_COMPLETIONS, EDITS, SERVED
@@ -476,6 +476,53 @@ async def test_a_verdict_is_no_lasting_call_off(looks: int) -> None:
     assert cancelling == [0]
 
 
+# Answers that others want ended.
+
+CUT = Refused(ErrorCode.INSUFFICIENT_QUOTA, "The budget is used up.")
+
+
+@each_kind
+async def test_an_answer_that_is_to_end_ends_where_it_is(kind: str) -> None:
+    desk = Desk()
+    task = await desk.passing(MemoryAnswer(b"x", asyncio.Event(), content_type=kind))
+    desk.watch.end("req_1", CUT)
+    assert await error_of(task) is CUT
+    assert not desk.reply.ended
+
+
+async def test_an_answer_ends_also_while_its_client_takes_nothing() -> None:
+    desk = Desk()
+    client = SlowClient(desk)
+    task = await desk.passing(stream(WORD, client.slows_down, WORD))
+    desk.watch.end("req_1", CUT)
+    assert await error_of(task) is CUT
+
+
+async def test_of_two_reasons_to_end_the_first_one_counts() -> None:
+    desk = Desk()
+    task = await desk.passing(stream(WORD, asyncio.Event()))
+    desk.watch.end("req_1", CUT)
+    desk.watch.end("req_1", Refused(ErrorCode.INVALID_API_KEY, "The key was revoked."))
+    assert await error_of(task) is CUT
+
+
+async def test_only_the_answer_that_is_meant_ends() -> None:
+    desk, more = Desk(), asyncio.Event()
+    task = await desk.passing(stream(WORD, more))
+    desk.watch.end("req_2", CUT)
+    more.set()
+    await task
+    assert desk.reply.ended
+
+
+async def test_an_answer_that_is_over_cannot_be_ended() -> None:
+    desk = Desk()
+    await desk.pass_on(stream(DONE))
+    desk.watch.end("req_1", CUT)
+    await turn()
+    assert desk.reply.ended
+
+
 async def test_answers_are_watched_while_they_last() -> None:
     desk, more = Desk(), asyncio.Event()
     task = await desk.passing(stream(WORD, more))
@@ -495,7 +542,8 @@ async def test_an_answer_that_failed_is_watched_no_longer() -> None:
 async def test_all_answers_are_looked_at() -> None:
     desk = Desk()
     others = [Desk() for _ in range(2)]
-    for other in others:
+    for number, other in enumerate(others, 2):
+        other.exchange.id = f"req_{number}"
         other.watch, other.clock = desk.watch, desk.clock
         other.relay = Relay(clock=desk.clock, watch=desk.watch)
     tasks = [await each.passing(stream(WORD, asyncio.Event())) for each in (desk, *others)]
@@ -597,7 +645,7 @@ async def test_only_a_task_can_be_watched() -> None:
 
     def outside() -> None:
         try:
-            desk.watch.over(desk.reply, Passing(), events=True)
+            desk.watch.over("req_1", desk.reply, Passing(), events=True)
         except RuntimeError as error:
             failures.append(error)
 

@@ -50,12 +50,15 @@ def test_nothing_needs_to_be_set() -> None:
         ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0", lambda settings: settings.admin_listen),
         ("GATEWAY_POLICIES_DIR", "/etc/policies", lambda settings: str(settings.policies_dir)),
         ("GATEWAY_REDIS_URL", "redis://cache:6379/0", lambda s: s.redis_url.get_secret_value()),
+        ("GATEWAY_REDIS_URL", "redis+cluster://a,b", lambda s: s.redis_url.get_secret_value()),
+        ("GATEWAY_REDIS_CA_FILE", "/etc/redis-ca.pem", lambda settings: str(settings.redis_ca_file)),
         ("GATEWAY_DATABASE_URL", "postgresql://db/x", lambda s: s.database_url.get_secret_value()),
         ("GATEWAY_UPSTREAM__BASE_URL", "http://localhost:1/v1", lambda s: s.upstream.base_url),
         ("GATEWAY_UPSTREAM__API_KEY", "sk-1", lambda s: s.upstream.api_key.get_secret_value()),
         ("GATEWAY_UPSTREAM__PROXY", "http://proxy:3128", lambda s: s.upstream.proxy),
         ("GATEWAY_KEY_PEPPER", PEPPER, lambda settings: settings.key_pepper.get_secret_value()),
         ("GATEWAY_ADMIN_TOKEN", "token", lambda settings: settings.admin_token.get_secret_value()),
+        ("GATEWAY_ALERTS__WEBHOOK_URL", "https://h/x?y=1", lambda s: s.alerts.webhook_url.get_secret_value()),
         ("GATEWAY_LOG_LEVEL", "debug", lambda settings: settings.log_level),
     ],
 )
@@ -90,14 +93,19 @@ def test_further_upstreams_have_the_names_that_policies_use() -> None:
     [
         ("GATEWAY_ADMIN_TOKEN", ""),
         ("GATEWAY_KEY_PEPPER", ""),
+        ("GATEWAY_REDIS_CA_FILE", ""),
+        ("GATEWAY_REDIS_SENTINEL_PASSWORD", ""),
         ("GATEWAY_UPSTREAM__API_KEY", ""),
         ("GATEWAY_UPSTREAM__PROXY", ""),
     ],
 )
 def test_an_empty_value_is_none(name: str, value: str) -> None:
     settings = load_settings({name: value})
-    optional = (settings.admin_token, settings.key_pepper, settings.upstream.api_key, settings.upstream.proxy)
-    assert optional == (None, None, None, None)
+    optional = (
+        *(settings.admin_token, settings.key_pepper, settings.upstream.api_key, settings.upstream.proxy),
+        *(settings.redis_ca_file, settings.redis_sentinel_password),
+    )
+    assert set(optional) == {None}
 
 
 MISTAKES = [
@@ -106,7 +114,15 @@ MISTAKES = [
     ({"GATEWAY_LISTEN": "http://0.0.0.0:8080"}, "must be host:port, such as 127.0.0.1:8080"),
     ({"GATEWAY_LISTEN": "localhost:65536"}, "must be host:port, such as 127.0.0.1:8080"),
     ({"GATEWAY_ADMIN_LISTEN": "127.0.0.1:8080"}, "must not be where clients connect"),
-    ({"GATEWAY_REDIS_URL": "http://cache"}, "must begin with redis://, rediss:// or unix://"),
+    (
+        {"GATEWAY_REDIS_URL": "http://cache"},
+        "must be a URL that begins with redis://, rediss://, unix://, redis+sentinel://, rediss+sentinel://, "
+        "redis+cluster://, rediss+cluster://",
+    ),
+    (
+        {"GATEWAY_REDIS_URL": "rediss://cache?ssl_cert_reqs=none"},
+        "must have no ? and no parameters; in a password it is written %3F",
+    ),
     ({"GATEWAY_DATABASE_URL": "mysql://db"}, "must begin with sqlite:/// or postgresql://"),
     ({"GATEWAY_KEY_PEPPER": "short"}, "must have at least 16 characters"),
     ({"GATEWAY_ADMIN_TOKEN": "two words"}, "must be of printable ASCII characters without spaces"),
@@ -248,6 +264,39 @@ def test_a_file_that_is_missing_is_a_mistake() -> None:
     ]
 
 
+REDIS_EXTRAS = [
+    ("redis://cache", "GATEWAY_REDIS_CA_FILE", "is for a GATEWAY_REDIS_URL that begins with rediss"),
+    ("unix:///a.sock", "GATEWAY_REDIS_CA_FILE", "is for a GATEWAY_REDIS_URL that begins with rediss"),
+    (
+        "rediss+cluster://a,b",
+        "GATEWAY_REDIS_SENTINEL_PASSWORD",
+        "is for a GATEWAY_REDIS_URL of sentinels, redis+sentinel://",
+    ),
+]
+
+
+@pytest.mark.parametrize(("url", "name", "sentence"), REDIS_EXTRAS)
+def test_what_a_redis_has_no_use_for_is_a_mistake(url: str, name: str, sentence: str) -> None:
+    assert problems({"GATEWAY_REDIS_URL": url, name: "hush"}) == [f"{name}: {sentence}"]
+
+
+def test_a_wrong_redis_url_is_one_mistake_whatever_goes_with_it() -> None:
+    extras = {"GATEWAY_REDIS_CA_FILE": "ca.pem", "GATEWAY_REDIS_SENTINEL_PASSWORD": "hush"}
+    (problem,) = problems({"GATEWAY_REDIS_URL": "redis://:hush@", **extras})
+    assert problem.startswith("GATEWAY_REDIS_URL: must name each host")
+
+
+def test_sentinels_may_have_certificates_of_their_own_authority_and_a_password() -> None:
+    settings = load_settings(
+        {
+            "GATEWAY_REDIS_URL": "rediss+sentinel://a,b/main",
+            "GATEWAY_REDIS_CA_FILE": "ca.pem",
+            "GATEWAY_REDIS_SENTINEL_PASSWORD": "hush",
+        }
+    )
+    assert (settings.redis_ca_file, settings.redis_sentinel_password) == (Path("ca.pem"), SecretStr("hush"))
+
+
 # Secrets.
 
 
@@ -275,6 +324,8 @@ def test_every_secret_can_be_read_from_a_file() -> None:
         ("GATEWAY_REDIS_URL_FILE", "redis://cache", lambda settings: settings.redis_url),
         ("GATEWAY_DATABASE_URL_FILE", "sqlite:///x.db", lambda settings: settings.database_url),
         ("GATEWAY_UPSTREAM__API_KEY_FILE", "sk-1", lambda settings: settings.upstream.api_key),
+        ("GATEWAY_ALERTS__WEBHOOK_URL_FILE", "https://h", lambda settings: settings.alerts.webhook_url),
+        ("GATEWAY_ALERTS__WEBHOOK_SECRET_FILE", PEPPER, lambda settings: settings.alerts.webhook_secret),
     ],
 )
 def test_a_secret_is_read_from_its_file_without_the_line_end(
@@ -332,8 +383,11 @@ ALL_SECRET = {
     "GATEWAY_UPSTREAM__API_KEY": "hush",
     "GATEWAY_UPSTREAMS__EU__BASE_URL": "https://eu",
     "GATEWAY_UPSTREAMS__EU__API_KEY": "hush",
-    "GATEWAY_REDIS_URL": "redis://:hush@cache",
+    "GATEWAY_REDIS_URL": "redis+sentinel://:hush@cache/main",
+    "GATEWAY_REDIS_SENTINEL_PASSWORD": "hush",
     "GATEWAY_DATABASE_URL": "postgresql://gateway:hush@db/x",
+    "GATEWAY_ALERTS__WEBHOOK_URL": "https://chat/hush?key=hush",
+    "GATEWAY_ALERTS__WEBHOOK_SECRET": "hush-hush-hush-hush",
 }
 
 
@@ -349,10 +403,15 @@ def test_no_secret_shows_in_the_repr() -> None:
         {"GATEWAY_ADMIN_TOKEN": "hush hush"},
         {"GATEWAY_UPSTREAM__API_KEY": "hush\thush"},
         {"GATEWAY_REDIS_URL": "http://:hush@cache"},
+        {"GATEWAY_REDIS_URL": "redis://:hu/hush@cache"},
+        {"GATEWAY_REDIS_URL": "redis://cache", "GATEWAY_REDIS_SENTINEL_PASSWORD": "hush"},
         {"GATEWAY_DATABASE_URL": "mysql://:hush@db"},
         {"GATEWAY_UPSTREAM": "hush"},
         {"GATEWAY_UPSTREAM__BASE_URL": "https://user:hush@h"},
         {"GATEWAY_UPSTREAM__PROXY": "http://user:hush@h"},
+        {"GATEWAY_ALERTS__WEBHOOK_URL": "ftp://chat/hush"},
+        {"GATEWAY_ALERTS__WEBHOOK_URL": "https://chat/x?y=hush hush"},
+        {"GATEWAY_ALERTS__WEBHOOK_SECRET": "whsec_hush-"},
         {"GATEWAY_KEY_PEPER": "hush"},
         {"GATEWAY_BOUNDS__JSON_DEPTH": "hush"},
     ],
@@ -404,3 +463,40 @@ def test_what_kubernetes_says_of_services_is_no_setting() -> None:
 @pytest.mark.parametrize("name", ["GATEWAY_PORT", "GATEWAY_ADMIN_PORT", "GATEWAY_LISTEN_PORT"])
 def test_a_port_that_somebody_tried_to_set_is_a_mistake(name: str) -> None:
     assert problems({name: "8080"}) == [f"{name}: {UNKNOWN}"]
+
+
+# Alerts.
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"),
+    [
+        ("a secret of some length", b"a secret of some length"),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILA==", b"1\xf2\x90\xf6\xbf\x06)\x8a\xabO\x08\xd4<?\x08,"),
+        ("", None),
+    ],
+)
+def test_a_webhook_is_signed_by_text_or_by_base64(secret: str, key: bytes | None) -> None:
+    settings = load_settings({"GATEWAY_ALERTS__WEBHOOK_SECRET": secret})
+    assert settings.alerts.signing_key == key
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("URL", "chat.example/hook", "must be a URL: http://host or https://host"),
+        ("URL", "ftp://chat.example", "must be a URL: http://host or https://host"),
+        ("URL", "https://chat?a b", "must be of printable ASCII characters without spaces"),
+        ("SECRET", "too short", "must have at least 16 bytes"),
+        ("SECRET", "whsec_MfKQ", "must have at least 16 bytes"),
+        ("SECRET", "whsec_not base64 at all", "must have base64 after `whsec_`"),
+    ],
+)
+def test_a_webhook_that_cannot_be_is_told(name: str, value: str, told: str) -> None:
+    variable = f"GATEWAY_ALERTS__WEBHOOK_{name}"
+    assert problems({variable: value}) == [f"{variable}: {told}"]
+
+
+def test_nobody_is_told_when_no_webhook_is_set() -> None:
+    alerts = load_settings({"GATEWAY_ALERTS__WEBHOOK_URL": ""}).alerts
+    assert (alerts.webhook_url, alerts.signing_key) == (None, None)

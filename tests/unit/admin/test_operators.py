@@ -9,10 +9,16 @@ from aiohttp.test_utils import TestClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from gateway.admin.limits_page import LimitsPage
 from gateway.admin.operators import Operators
+from gateway.auth.memory import MemoryKeyStore
 from gateway.core.errors import StoreUnavailable
+from gateway.core.policy import Catalogue, Policy
 from gateway.metering.interfaces import Admission, UsageRow
+from gateway.policies.policy_set import PolicySet, TeamPolicies
 from gateway.telemetry.metrics import Metrics
+from tests.support.clock import ManualClock
+from tests.support.limit_store import LimitStore
 
 TOKEN = "a token for tests only"
 ENTRY = {"authorization": f"Bearer {TOKEN}"}
@@ -53,6 +59,17 @@ class MemoryReports:
         return []
 
 
+def limits_page() -> LimitsPage:
+    """What is left of a team that nothing limits."""
+    catalogue = Catalogue(models={})
+    teams = {"search": TeamPolicies(Policy(team="search", version="5f3c", catalogue=catalogue))}
+    return LimitsPage(
+        policies=lambda: PolicySet("5f3c", catalogue, teams),
+        keys=MemoryKeyStore(),
+        overview=LimitStore().overview(ManualClock()),
+    )
+
+
 class House:
     """What the operators look at."""
 
@@ -65,6 +82,7 @@ class House:
         return Operators(
             metrics=self.metrics,
             reports=self.reports,
+            limits=limits_page(),
             token=None if token is None else SecretStr(token),
             is_ready=lambda: self.ready,
             policy_version=lambda: "5f3c",
@@ -143,7 +161,7 @@ async def test_no_health_check_needs_the_ledger(client: Client, house: House, pa
 
 
 @pytest.mark.parametrize(
-    "path", ["/admin/usage", "/admin/policy", "/admin", "/admin/nothing", "/%61dmin/usage"]
+    "path", ["/admin/usage", "/admin/policy", "/admin/limits", "/admin", "/admin/nothing", "/%61dmin/usage"]
 )
 @pytest.mark.parametrize(
     "headers",
@@ -228,6 +246,22 @@ async def test_a_ledger_that_is_away_is_told_without_its_words(client: Client, h
     answer = await client.get("/admin/usage", headers=ENTRY)
     told = await problem(answer)
     assert (answer.status, "hush" in str(told)) == (503, False)
+
+
+# Limits.
+
+
+async def test_what_is_left_is_told(client: Client) -> None:
+    answer = await client.get("/admin/limits?team=search", headers=ENTRY)
+    told = await answer.json()
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    assert (told["team"], told["rates"], told["budgets"]) == ("search", [], [])
+
+
+async def test_a_team_that_there_is_not_is_a_problem(client: Client) -> None:
+    answer = await client.get("/admin/limits?team=serch", headers=ENTRY)
+    told = await problem(answer)
+    assert (answer.status, "Did you mean `search`?" in told["detail"]) == (404, True)
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 404), ("POST", "/metrics", 405)])

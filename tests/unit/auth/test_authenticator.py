@@ -334,3 +334,49 @@ async def test_a_refresh_that_fails_says_so_and_forgets_nothing(
     with pytest.raises(StoreUnavailable):
         await authenticator.refresh()
     assert code(await authenticator.authenticate(key.headers)) is None
+
+
+# Of those who came in before.
+
+
+async def principal_of(authenticator: KeyAuthenticator, key: Issued) -> Principal:
+    principal = await authenticator.authenticate(key.headers)
+    assert isinstance(principal, Principal)
+    return principal
+
+
+async def test_it_is_known_when_keys_changed(
+    authenticator: KeyAuthenticator, store: WatchedStore, key: Issued, clock: ManualClock
+) -> None:
+    assert authenticator.changed_at < clock.monotonic()
+    await authenticator.refresh()
+    first = clock.monotonic()
+    clock.advance(10)
+    await authenticator.refresh()
+    assert authenticator.changed_at == first
+    await store.revoke(key.id, 1)
+    await authenticator.refresh()
+    assert authenticator.changed_at == clock.monotonic()
+
+
+async def test_a_key_that_was_revoked_since_is_known_for_it(
+    authenticator: KeyAuthenticator, store: WatchedStore, key: Issued
+) -> None:
+    principal = await principal_of(authenticator, key)
+    assert not await authenticator.is_revoked(principal)
+    await store.revoke(key.id, 1)
+    assert await authenticator.is_revoked(principal)
+
+
+async def test_a_key_that_is_gone_counts_as_revoked(authenticator: KeyAuthenticator) -> None:
+    gone = Principal(subject="key:search/web", team="search", key_id="gone", key_name="web")
+    assert await authenticator.is_revoked(gone)
+
+
+async def test_while_the_store_is_away_nobody_is_called_revoked(
+    authenticator: KeyAuthenticator, store: WatchedStore, key: Issued
+) -> None:
+    principal = await principal_of(authenticator, key)
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        await authenticator.is_revoked(principal)

@@ -13,7 +13,9 @@ def test_the_version_is_printed_alone(gateway: Installation) -> None:
     assert (printed.exit_code, printed.stdout, printed.stderr) == (0, f"{__version__}\n", "")
 
 
-@pytest.mark.parametrize("part", ["serve", "check", "keys", "usage", "policies", "simulate", "version"])
+@pytest.mark.parametrize(
+    "part", ["serve", "check", "keys", "usage", "limits", "policies", "simulate", "version"]
+)
 def test_every_part_says_what_it_does(part: str) -> None:
     told = CliRunner().invoke(command, [part, "--help"])
     assert told.exit_code == 0
@@ -22,7 +24,7 @@ def test_every_part_says_what_it_does(part: str) -> None:
 
 def test_the_command_alone_lists_its_parts() -> None:
     told = CliRunner().invoke(command, [])
-    for part in ("serve", "check", "keys", "usage", "policies", "simulate", "version"):
+    for part in ("serve", "check", "keys", "usage", "limits", "policies", "simulate", "version"):
         assert part in told.output
 
 

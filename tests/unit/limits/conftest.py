@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from gateway.core.policy import Catalogue, Counted, Limit, Policy, Scope
+from gateway.core.policy import Budget, Catalogue, Counted, Limit, Period, Policy, Scope
 from gateway.core.principal import Principal
-from gateway.limits.redis import connect
+from gateway.limits.connect import connect
 from tests.support.clock import ManualClock
 from tests.support.redis_server import RedisServer, running_redis
 
 REQUESTS = Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), 60, 60.0, 60)
 TOKENS = Limit("key-tokens", Counted.TOKENS, (Scope.KEY,), 1000, 60.0, 1000)
 SLOTS = Limit("team-streams", Counted.CONCURRENT, (Scope.TEAM,), 2)
+DOLLARS = Budget("team-month", Counted.DOLLARS, (Scope.TEAM,), 50_000_000, Period.MONTH)
+"""$50."""
 
 
 @pytest.fixture

@@ -60,4 +60,15 @@ def test_the_tightest_limit_is_told(roomy: Standing, tight: Standing) -> None:
 
 
 def test_a_kind_without_a_limit_has_no_header() -> None:
-    assert ratelimit_headers((standing(Counted.CONCURRENT, 3),)) == []
+    names = {name for name, _ in ratelimit_headers((standing(Counted.TOKENS, 3),))}
+    assert names == {f"x-ratelimit-{what}-tokens" for what in ("limit", "remaining", "reset")}
+
+
+@pytest.mark.parametrize("counts", sorted(set(Counted) - {Counted.REQUESTS, Counted.TOKENS}))
+def test_units_that_openai_does_not_tell_of_are_not_told(counts: Counted) -> None:
+    told = standing(Counted.TOKENS, 50)
+    assert ratelimit_headers((standing(counts, 3), told)) == ratelimit_headers((told,))
+
+
+def test_without_limits_there_are_no_headers() -> None:
+    assert ratelimit_headers(()) == []

@@ -63,7 +63,7 @@ async def test_an_admission_says_who_asked_for_what_and_by_which_policy(
     recorder: Recorder, ledger: OpenLedger, clock: ManualClock
 ) -> None:
     exchange = served_exchange({"stream": True}, asked_model="fast", model=PRICED)
-    await recorder.admit(exchange, attempt(), ESTIMATE)
+    await recorder.admit(exchange, attempt(), ESTIMATE, 360)
     assert ledger.admitted == [
         Admission(
             attempt_id="att_1",
@@ -88,7 +88,7 @@ async def test_an_admission_says_who_asked_for_what_and_by_which_policy(
 async def test_what_cannot_be_recorded_is_refused(clock: ManualClock) -> None:
     recorder = Recorder(ledger=AbsentLedger(), clock=clock)
     with pytest.raises(Refused) as refused:
-        await recorder.admit(served_exchange(), attempt(), ESTIMATE)
+        await recorder.admit(served_exchange(), attempt(), ESTIMATE, None)
     assert refused.value.code is ErrorCode.METERING_UNAVAILABLE
     assert refused.value.retry_after == 1.0
     assert "disk" not in refused.value.message
@@ -100,7 +100,7 @@ def test_a_settlement_says_what_became_of_the_attempt(
     exchange = served_exchange(
         model=PRICED, observed=Observed(USAGE, model="gpt-4o-2024-08-06", service_tier="flex")
     )
-    cost = recorder.settle(exchange, attempt(upstream_request_id="up_1"), USAGE, Cause.SERVED)
+    recorder.settle(exchange, attempt(upstream_request_id="up_1"), USAGE, Cause.SERVED)
     assert ledger.settled == [
         Settlement(
             attempt_id="att_1",
@@ -114,7 +114,14 @@ def test_a_settlement_says_what_became_of_the_attempt(
             upstream_request_id="up_1",
         )
     ]
-    assert cost == 260
+
+
+def test_the_attempt_knows_what_the_ledger_says(recorder: Recorder) -> None:
+    settled = attempt()
+    absurd = USAGE._replace(output_tokens=-5)
+    recorder.settle(served_exchange(model=PRICED), settled, absurd, Cause.SERVED)
+    assert settled.usage == USAGE._replace(source=UsageSource.ESTIMATED, output_tokens=0)
+    assert settled.cost == 150
 
 
 def test_an_attempt_of_which_nothing_was_seen_is_settled_all_the_same(
@@ -127,8 +134,9 @@ def test_an_attempt_of_which_nothing_was_seen_is_settled_all_the_same(
 
 
 def test_a_model_without_a_price_is_unpriced(recorder: Recorder, ledger: OpenLedger) -> None:
-    assert recorder.settle(served_exchange(), attempt(), USAGE, Cause.SERVED) is None
-    assert ledger.settled[0].cost is None
+    settled = attempt()
+    recorder.settle(served_exchange(), settled, USAGE, Cause.SERVED)
+    assert ledger.settled[0].cost is settled.cost is None
 
 
 def test_an_impossible_count_is_neither_a_credit_nor_a_fault(recorder: Recorder, ledger: OpenLedger) -> None:
@@ -164,7 +172,7 @@ def test_a_text_that_others_chose_is_kept_short_and_clean(
 async def test_the_model_s_name_of_a_client_is_kept_short_and_clean(
     recorder: Recorder, ledger: OpenLedger
 ) -> None:
-    await recorder.admit(served_exchange(asked_model="x\x00" * 500), attempt(), ESTIMATE)
+    await recorder.admit(served_exchange(asked_model="x\x00" * 500), attempt(), ESTIMATE, None)
     assert ledger.admitted[0].asked_model == "x?" * 100
 
 
@@ -172,7 +180,7 @@ async def test_the_model_s_name_of_a_client_is_kept_short_and_clean(
 async def test_an_attempt_before_its_time_is_a_fault_of_ours(recorder: Recorder, missing: str) -> None:
     exchange: Exchange = served_exchange(**{missing: None})
     with pytest.raises(RuntimeError):
-        await recorder.admit(exchange, attempt(), ESTIMATE)
+        await recorder.admit(exchange, attempt(), ESTIMATE, None)
 
 
 async def test_recovering_is_the_ledger_s_matter(recorder: Recorder) -> None:

@@ -17,6 +17,8 @@ def test_names_that_match_something_are_good(compiled: Compiled) -> None:
             endpoints: [chat_*, "*"]
             limits:
               a: {per: team, tokens: 5, models: [o3, house-*]}
+            budgets:
+              c: {per: team, tokens: 5, every: day, models: [o3, house-*]}
             shaping:
               b: {strip: seed, models: [gpt-4o], endpoints: [responses]}
             """
@@ -35,6 +37,10 @@ def test_names_that_match_something_are_good(compiled: Compiled) -> None:
         (
             {"search": "team: search\nkeys:\n  k:\n    limits:\n      a: {per: key, tokens: 5, models: [x]}"},
             ["teams/search.yaml:5: keys.k.limits.a.models.0"],
+        ),
+        (
+            {"search": "team: search\nbudgets:\n  a: {per: key, tokens: 5, every: day, models: [o3, x]}"},
+            ["teams/search.yaml:3: budgets.a.models.1"],
         ),
         (
             {"search": "team: search\nkeys:\n  k:\n    endpoints: {allow: [x]}"},
@@ -72,7 +78,9 @@ def test_a_key_can_switch_off_what_its_team_or_the_organization_has(compiled: Co
             team: search
             limits:
               mine: {per: team, tokens: 5}
+            budgets:
+              month: {per: team, tokens: 5, every: month}
             keys:
-              free: {limits: {mine: {mode: off}, team-tokens: {mode: off}}}
+              free: {limits: {mine: {mode: off}, team-tokens: {mode: off}}, budgets: {month: {mode: off}}}
             """
     )

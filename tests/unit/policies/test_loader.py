@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.policy import Counted
 from gateway.policies import loader
 from gateway.policies.loader import load_policies, read_files
 from gateway.policies.problems import BrokenPolicies
@@ -113,6 +114,19 @@ def test_the_example_policies_are_good() -> None:
 
     assert sorted(policies.teams) == ["research", "search", "support"]
     assert all(model.upstream == "openai" for model in policies.catalogue.models.values())
+
+
+def test_the_example_policies_show_what_budgets_can_say() -> None:
+    endpoints = {endpoint.name for endpoint in SERVED}
+
+    teams = load_policies(EXAMPLES, upstreams={"openai"}, endpoints=endpoints).teams
+
+    policies = [policy for team in teams.values() for policy in (team.policy, *team.keys.values())]
+    budgets = {budget for policy in policies for budget in policy.budgets}
+    assert all(any(budget.counts is Counted.DOLLARS for budget in policy.budgets) for policy in policies)
+    assert any(budget.increases for budget in budgets)
+    assert any(budget.strict for budget in teams["research"].keys["interns"].budgets)
+    assert any(len(limit.per) > 1 for policy in policies for limit in policy.limits)
 
 
 def test_with_the_example_policies_the_first_team_may_use_every_endpoint_and_model() -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from gateway.core.decision import Mode
-from gateway.core.policy import Limit
+from gateway.core.policy import Budget, Counted, Limit, Period, Scope
 from gateway.policies.limit_rules import LimitSpelling
 from gateway.policies.policy_set import PolicySet
 from gateway.policies.resolve import merged
@@ -119,6 +120,90 @@ def test_a_clamp_of_several_members_is_replaced_as_one_rule(compiled: Compiled) 
         ("top_logprobs", 2),
         ("seed", None),
     ]
+
+
+def test_budgets_are_inherited_replaced_and_taken_away_by_name(compiled: Compiled) -> None:
+    teams = compiled(
+        organization="""
+            budgets:
+              a: {per: team, requests: 1, every: day}
+              b: {per: team, requests: 2, every: day}
+            """,
+        search="""
+            team: search
+            budgets:
+              b: {per: key, tokens: 3, every: week, mode: warn}
+              c: {per: team, requests: 4, every: month}
+            keys:
+              free: {budgets: {a: {mode: off}, c: {mode: off}}}
+            """,
+        ads="team: ads",
+    ).teams
+
+    assert [(budget.name, budget.amount) for budget in teams["ads"].policy.budgets] == [("a", 1), ("b", 2)]
+    assert [(budget.name, budget.amount) for budget in teams["search"].policy.budgets] == [
+        ("a", 1),
+        ("b", 3),
+        ("c", 4),
+    ]
+    assert teams["search"].keys["free"].budgets == (
+        Budget(
+            name="b",
+            counts=Counted.TOKENS,
+            per=(Scope.KEY,),
+            amount=3,
+            period=Period.WEEK,
+            mode=Mode.WARN,
+            alert_at=(80, 100),
+        ),
+    )
+
+
+def counters(policy_set: PolicySet) -> list[str]:
+    """Where the counters of all policies lie."""
+    teams = policy_set.teams.values()
+    return [policy.counters for team in teams for policy in (team.policy, *team.keys.values())]
+
+
+TEAMS = {"ads": "team: ads", "search": "team: search\nkeys: {nightly: {models: [o3]}}"}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "",
+        "limits: {a: {per: team, requests: 5}}",
+        "budgets: {a: {per: [user, model], requests: 5, every: day}}",
+        "limits: {a: {per: organization, requests: 5, mode: off}}",
+    ],
+)
+def test_a_teams_counters_lie_together(compiled: Compiled, rules: str) -> None:
+    assert counters(compiled(organization=rules, **TEAMS)) == ["ads", "search", "search"]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "limits: {a: {per: organization, requests: 5}}",
+        "limits: {a: {per: [organization, model], concurrent: 5, mode: shadow}}",
+        "budgets: {a: {per: organization, requests: 5, every: day}}",
+    ],
+)
+def test_with_a_rule_that_counts_all_teams_all_counters_lie_together(compiled: Compiled, rules: str) -> None:
+    assert counters(compiled(organization=rules, **TEAMS)) == ["*", "*", "*"]
+
+
+def test_they_lie_together_as_long_as_one_key_counts_all_teams(compiled: Compiled) -> None:
+    rule = "a: {per: organization, requests: 5}"
+    off = "a: {mode: off}"
+    teams = {"ads": f"team: ads\nlimits: {{{off}}}", "search": f"team: search\nlimits: {{{off}}}"}
+    one = f"{teams['search']}\nkeys: {{nightly: {{limits: {{{rule}}}}}}}"
+
+    everywhere_off = compiled(organization=f"limits: {{{rule}}}", **teams)
+    but_for_one = compiled(organization=f"limits: {{{rule}}}", **{**teams, "search": one})
+
+    assert counters(everywhere_off) == ["ads", "search"]
+    assert counters(but_for_one) == ["*", "*", "*"]
 
 
 def test_what_is_inherited_unchanged_is_one_object_for_all_teams(compiled: Compiled) -> None:

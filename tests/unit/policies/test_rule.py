@@ -1,9 +1,11 @@
 """Facts about `gateway/policies/rule.py`."""
 
-import pytest
-from pydantic import TypeAdapter, ValidationError
+from typing import Annotated, Any
 
-from gateway.policies.rule import NamePattern, SwitchedOff, spoken
+import pytest
+from pydantic import Tag, TypeAdapter, ValidationError
+
+from gateway.policies.rule import OFF_TAG, NamePattern, SwitchedOff, kinds_by_verb, spoken
 
 
 @pytest.mark.parametrize("pattern", ["*", "gpt-4o", "gpt-4o*", "ft:gpt-4o:org::id", "org/model-7b"])
@@ -24,3 +26,28 @@ def test_a_rule_that_is_switched_off_is_no_rule() -> None:
 @pytest.mark.parametrize(("words", "text"), [(("a",), "`a`"), (("a", "b", "c"), "`a`, `b` or `c`")])
 def test_words_are_listed_as_people_say_them(words: tuple[str, ...], text: str) -> None:
     assert spoken(words) == text
+
+
+VERBS: TypeAdapter[Any] = TypeAdapter(
+    Annotated[
+        Annotated[dict[str, int], Tag("(one)")]
+        | Annotated[dict[str, bool], Tag("(several)")]
+        | Annotated[SwitchedOff, Tag(OFF_TAG)],
+        kinds_by_verb("one", several=("two", "three")),
+    ]
+)
+
+
+@pytest.mark.parametrize("rule", [{"one": 1}, {"two": True}, {"three": False}])
+def test_a_rule_is_told_by_its_verb(rule: dict[str, Any]) -> None:
+    assert VERBS.validate_python(rule) == rule
+
+
+@pytest.mark.parametrize("rule", [{}, {"one": 1, "two": True}, {"two": True, "three": True}, {"four": 4}, 5])
+def test_a_rule_has_one_verb(rule: Any) -> None:
+    with pytest.raises(ValidationError, match="must have exactly one of `two`, `three` or `one`"):
+        VERBS.validate_python(rule)
+
+
+def test_a_rule_that_says_nothing_but_off_needs_no_verb() -> None:
+    assert VERBS.validate_python({"mode": "off"}) == SwitchedOff(mode="off")

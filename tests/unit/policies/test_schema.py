@@ -128,3 +128,20 @@ def test_the_schema_of_all_files_has_one_alternative_for_each_kind() -> None:
         "#/$defs/Models",
         "#/$defs/Team",
     ]
+
+
+@pytest.mark.parametrize("name", ["RateLimit", "BudgetRule", "IncreaseSpelling"])
+def test_the_schema_asks_for_exactly_one_unit(name: str) -> None:
+    node = json_schema()["$defs"][name]
+
+    units = [each["required"] for each in node["oneOf"]]
+    assert {"requests", "images", "audio_seconds"} <= {unit for [unit] in units}
+    assert all(unit in node["properties"] for [unit] in units)
+    assert (["dollars"] in units) == (name != "RateLimit")
+
+
+def test_the_schema_takes_one_scope_or_a_list() -> None:
+    per = json_schema()["$defs"]["BudgetRule"]["properties"]["per"]
+
+    scope = {"$ref": "#/$defs/Scope"}
+    assert per["anyOf"] == [scope, {"type": "array", "items": scope, "minItems": 1, "uniqueItems": True}]

@@ -1,23 +1,43 @@
 """What operators are told: one metric and one line, each way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
 from gateway.core.errors import ErrorCode, GatewayError, StoreUnavailable
-from gateway.telemetry.alarms import Alarms
+from gateway.telemetry.alarms import Alarms, BudgetAlert
 from gateway.telemetry.metrics import Metrics
 from tests.support.clock import ManualClock
 from tests.support.log import Log
 
 AWAY = StoreUnavailable("the disk is full")
+ALERT = BudgetAlert(
+    team="search",
+    budget="team-month",
+    scope={"team": "search"},
+    percent=80,
+    spent=1_640_204_000,
+    amount=2_000_000_000,
+    unit="microdollars",
+    period="month",
+    window_ends_at="2026-12-01T00:00:00+01:00",
+    mode="enforce",
+)
 
 
 class Desk:
     def __init__(self) -> None:
         self.log = Log()
         self.metrics = Metrics()
-        self.alarms = Alarms(metrics=self.metrics, log=self.log.logger, clock=ManualClock())
+        self.events: list[tuple[str, Mapping[str, Any]]] = []
+        self.alarms = Alarms(
+            metrics=self.metrics,
+            log=self.log.logger,
+            clock=ManualClock(),
+            tell=lambda event, fields: self.events.append((event, fields)),
+        )
 
     def gauge(self, dependency: str) -> str:
         return self.metric(f'gateway_degraded{{dependency="{dependency}"}}')
@@ -109,3 +129,61 @@ def test_every_request_that_is_none_has_a_name_of_its_own() -> None:
     names = {desk.alarms.malformed(error) for _ in range(3)}
     assert len(names) == 3
     assert all(name.startswith("req_") for name in names)
+
+
+class TestBudgets:
+    def test_a_threshold_is_a_line_with_all_its_fields(self) -> None:
+        desk = Desk()
+        desk.alarms.budget(ALERT)
+        (line,) = desk.log.lines
+        assert (line["event"], line["level"]) == ("budget_threshold", "warning")
+        assert asdict(ALERT).items() <= line.items()
+
+    @pytest.mark.parametrize(("team", "label"), [("search", "search"), (None, "*")])
+    def test_a_threshold_is_counted(self, team: str | None, label: str) -> None:
+        desk = Desk()
+        desk.alarms.budget(replace(ALERT, team=team))
+        labels = f'budget="team-month",percent="80",team="{label}"'
+        assert desk.metric(f"gateway_budget_alerts_total{{{labels}}}") == "1.0"
+
+    def test_a_threshold_is_told_to_whoever_is_to_be_woken(self) -> None:
+        desk = Desk()
+        desk.alarms.budget(ALERT)
+        assert desk.events == [("budget_threshold", asdict(ALERT))]
+
+    def test_nobody_need_be_woken(self) -> None:
+        log = Log()
+        Alarms(metrics=Metrics(), log=log.logger, clock=ManualClock()).budget(ALERT)
+        assert len(log.lines) == 1
+
+
+class TestRedis:
+    def test_what_is_unfit_about_it_is_told(self) -> None:
+        desk = Desk()
+        desk.alarms.redis_unfit("eviction", "It evicts keys once it is full.")
+        (line,) = desk.log.lines
+        assert (line["event"], line["level"]) == ("redis_unfit", "warning")
+        assert (line["fault"], line["finding"]) == ("eviction", "It evicts keys once it is full.")
+        assert desk.metric('gateway_redis_findings_total{fault="eviction"}') == "1.0"
+
+    def test_what_it_has_lost_is_told(self) -> None:
+        desk = Desk()
+        desk.alarms.redis_emptied()
+        assert desk.told == [("redis_emptied", "warning", None)]
+        assert desk.metric("gateway_redis_emptied_total") == "1.0"
+
+    @pytest.mark.parametrize("seconds", [0.0, 4.9, -4.9])
+    def test_a_clock_that_is_nearly_right_is_no_matter(self, seconds: float) -> None:
+        desk = Desk()
+        desk.alarms.redis_clock(seconds)
+        assert (desk.told, desk.metric("gateway_redis_clock_offset_seconds")) == ([], str(seconds))
+
+    @pytest.mark.parametrize("seconds", [5.1, -3600.0])
+    def test_a_clock_that_is_wrong_is_told_each_way(self, seconds: float) -> None:
+        desk = Desk()
+        for offset in (seconds, seconds, 4.0, 2.4, 0.0):
+            desk.alarms.redis_clock(offset)
+        assert [(line["event"], line["seconds"]) for line in desk.log.lines] == [
+            ("redis_clock_off", seconds),
+            ("redis_clock_right", 2.4),
+        ]

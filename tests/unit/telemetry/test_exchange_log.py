@@ -78,6 +78,7 @@ def test_an_exchange_that_ended_at_its_first_step_is_told_too() -> None:
         (Outcome.SERVED, "info"),
         (Outcome.REFUSED, "info"),
         (Outcome.CLIENT_LEFT, "info"),
+        (Outcome.CUT, "info"),
         (Outcome.UPSTREAM_FAILED, "warning"),
         (Outcome.FAILED, "error"),
     ],

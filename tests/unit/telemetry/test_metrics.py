@@ -56,6 +56,12 @@ def everything_happened(metrics: Metrics) -> None:
     metrics.reservation_leaked()
     metrics.malformed()
     metrics.log_lines_dropped(3)
+    metrics.budget_alerted("search", "team-month", 80)
+    metrics.budget_charged("search", "team-month", 1_640, 2_000)
+    metrics.webhook("delivered")
+    metrics.redis_unfit("eviction")
+    metrics.redis_clock(-7.5)
+    metrics.redis_emptied()
 
 
 def refused(error: Refused | UpstreamFailed, **changes: Any) -> Exchange:
@@ -297,3 +303,37 @@ def test_a_hostile_client_makes_no_series(metrics: Metrics) -> None:
         metrics.attempted(Attempt(junk, "openai", number, number, junk))
     assert b"junk" not in metrics.render()
     assert len(series(metrics)) < 50
+
+
+# Limits.
+
+
+def test_a_budget_shows_what_is_spent_of_how_much(metrics: Metrics) -> None:
+    metrics.budget_charged("search", "team-month", 7, 2_000)
+    metrics.budget_charged("search", "team-month", 1_640, 2_500)
+    labels = {"team": "search", "budget": "team-month"}
+    assert value(metrics, "gateway_budget_spent", **labels) == 1_640
+    assert value(metrics, "gateway_budget_amount", **labels) == 2_500
+
+
+def test_thresholds_are_counted_by_their_percent(metrics: Metrics) -> None:
+    for percent in (80, 80, 95):
+        metrics.budget_alerted("search", "team-month", percent)
+    labels = {"team": "search", "budget": "team-month"}
+    assert value(metrics, "gateway_budget_alerts_total", percent="80", **labels) == 2
+
+
+def test_events_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
+    for result in ("delivered", "failed", "dropped", "delivered"):
+        metrics.webhook(result)
+    assert value(metrics, "gateway_webhook_events_total", result="delivered") == 2
+    assert value(metrics, "gateway_webhook_events_total", result="dropped") == 1
+
+
+def test_what_is_the_matter_with_redis_is_seen(metrics: Metrics) -> None:
+    metrics.redis_unfit("eviction")
+    metrics.redis_clock(-7.5)
+    metrics.redis_emptied()
+    assert value(metrics, "gateway_redis_findings_total", fault="eviction") == 1
+    assert value(metrics, "gateway_redis_clock_offset_seconds") == -7.5
+    assert value(metrics, "gateway_redis_emptied_total") == 1

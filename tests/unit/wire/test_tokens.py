@@ -41,6 +41,25 @@ def test_the_total_is_the_sum_of_the_texts() -> None:
     assert TOKENIZER.total(texts, "o200k_base") == 13
 
 
+@settings(deadline=None)
+@given(st.lists(st.text("aé漢😀 \n1,.", max_size=40), max_size=5))
+def test_no_texts_have_more_tokens_than_the_most(texts: list[str]) -> None:
+    assert TOKENIZER.most(texts, "o200k_base") == TOKENIZER.total(texts, "o200k_base")
+    assert TOKENIZER.most(texts, "no such encoding") == at_most(texts)
+
+
+def test_for_the_most_what_looks_like_media_is_text() -> None:
+    text = "deadbeef" * 1000
+    assert TOKENIZER.most([text], "o200k_base") > TOKENIZER.count(text, "o200k_base") == MEDIA_TOKENS
+
+
+def test_the_most_of_what_takes_too_long_to_count_is_its_bytes() -> None:
+    short = Tokenizer(exact=1000)
+    assert short.most(["é" * 1000], "o200k_base") == 2000
+    assert short.most(["é"] * 100, "o200k_base") == 200
+    assert short.most(["word " * 190], "o200k_base") < 200
+
+
 def test_a_vocabulary_can_be_loaded_ahead_of_time() -> None:
     assert Tokenizer().load("o200k_base")
 

@@ -113,3 +113,49 @@ def test_nothing_is_counted_twice() -> None:
     assert generated.tokens() == 3
     generated.add(b'{"text":"d"}')
     assert generated.tokens() == 4
+
+
+# Nearly, and for next to nothing.
+
+
+def a_stream(chunk: bytes, chunks: int) -> Generated:
+    generated = Generated(read=choices_text, count_tokens=lambda text: len(text.split()))
+    for _ in range(chunks):
+        generated.add(chunk)
+    return generated
+
+
+def a_chunk(words: int) -> bytes:
+    text = " on" * words
+    return dumped({"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None})
+
+
+def test_at_first_nothing_was_generated() -> None:
+    assert a_stream(b"", 0).about() == 0
+
+
+@pytest.mark.parametrize("words", [1, 5, 40])
+@pytest.mark.parametrize("chunks", [300, 1000, 3000])
+def test_what_is_remembered_is_taken_for_what_was_read(words: int, chunks: int) -> None:
+    generated = a_stream(a_chunk(words), chunks)
+    assert generated.about() == pytest.approx(words * chunks, rel=0.15)
+
+
+@pytest.mark.parametrize(("words", "least", "most"), [(1, 1, 6), (40, 0.2, 1)])
+def test_before_anything_was_read_it_is_supposed(words: int, least: float, most: float) -> None:
+    chunks = HEAP // len(a_chunk(words))
+    assert least <= a_stream(a_chunk(words), chunks).about() / (words * chunks) <= most
+
+
+def test_to_say_nearly_nothing_is_read() -> None:
+    seen: list[int] = []
+    generated = Generated(read=lambda parts: str(seen.append(len(parts))), count_tokens=len)
+    generated.add(a_chunk(1))
+    assert generated.about() > 0
+    assert seen == []
+
+
+def test_what_was_counted_is_known_exactly() -> None:
+    generated = a_stream(a_chunk(3), 10)
+    assert generated.about() != 30
+    assert generated.tokens() == generated.about() == 30

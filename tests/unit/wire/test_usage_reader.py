@@ -63,5 +63,23 @@ def test_whatever_comes_passes_and_raises_nothing(endpoint: Endpoint, content_ty
     portions = [b"\xff\x00{", b"data: {", b"\n\n\r", b'"usage":{}', b""]
     assert b"".join([*map(watching.feed, portions), watching.end()]) == b"".join(portions)
     assert watching.observed().usage is None
-    assert watching.generated_tokens() == 0
+    assert watching.generated_about() >= watching.generated_tokens() == 0
     assert watching.at_boundary in (True, False)
+
+
+EVENTS = {
+    "chat_completions": b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"on and on"}}]}\n\n',
+    "responses": (
+        b"event: response.output_text.delta\n"
+        b'data: {"type":"response.output_text.delta","item_id":"msg_1","delta":"on and on"}\n\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("endpoint", EVENTS)
+def test_while_a_stream_passes_it_is_nearly_known_what_it_has_generated(endpoint: str) -> None:
+    watching = reader(ENDPOINTS[endpoint], SSE)
+    for _ in range(1000):
+        watching.feed(EVENTS[endpoint])
+    assert watching.generated_about() == pytest.approx(9000, rel=0.1)
+    assert watching.generated_tokens() == 9000

@@ -1,0 +1,117 @@
+"""What a budget asks of the ledger: what was spent in its window, and what is under way.
+
+Both are read in one statement, so they are of one moment on either engine, and an attempt is in one of them:
+it goes from `under_way` to `charges` in the transaction that writes its settlement.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    Table,
+    distinct,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
+
+from gateway.core.patterns import matches
+from gateway.core.policy import Counted
+from gateway.core.spending import Spending, SpendingQuery, UnderWay
+from gateway.database.engine import Database
+from gateway.database.tables import CHARGES, UNDER_WAY
+
+MILLISECONDS: Final = 1000
+
+
+class SqlBooks:
+    """The books that budgets are loaded from, over the house's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def spending(self, query: SpendingQuery) -> Spending:
+        """What was spent, and what is under way. An attempt is in it from the return of `admit` on, and once.
+
+        Raises StoreUnavailable when the database is away; ValueError for what is not in the ledger (slots).
+        """
+        statement = spending_query(query)
+
+        def work(connection: Connection) -> Spending:
+            return _added_up(query, connection.execute(statement))
+
+        return await self._database.read(work)
+
+
+def spending_query(query: SpendingQuery) -> CompoundSelect[Any, Any, Any]:
+    """Rows of exchange, model and amount. No exchange: what was spent. Models are told apart when the query
+    picks them by pattern; an exchange has one.
+
+    An exchange of which anything is under way is counted as a request there alone.
+    """
+    spent = (
+        _select(query, CHARGES, null())
+        .where(CHARGES.c.settled_at >= query.since * MILLISECONDS)
+        .where(CHARGES.c.settled_at < query.until * MILLISECONDS)
+    )
+    if query.team is None:
+        spent = spent.where(CHARGES.c.team.in_(_teams()))
+    if query.counts is Counted.REQUESTS:
+        spent = spent.where(CHARGES.c.exchange_id.not_in(select(UNDER_WAY.c.exchange_id)))
+    under_way = _select(query, UNDER_WAY, UNDER_WAY.c.exchange_id).group_by(UNDER_WAY.c.exchange_id)
+    return union_all(spent, under_way)
+
+
+def _select(query: SpendingQuery, table: Table, exchange: ColumnElement[Any]) -> Select[Any, Any, Any]:
+    whose = {"team": query.team, "subject": query.subject, "key_id": query.key_id, "model": query.model}
+    picks = "*" not in query.models
+    statement = select(exchange, table.c.model if picks else literal(""), _amount(table, query.counts)).where(
+        *(table.c[name] == value for name, value in whose.items() if value is not None)
+    )
+    return statement.group_by(table.c.model) if picks else statement
+
+
+def _teams() -> Select[Any]:
+    """All teams, each found by one step along the key: so the window of all of them is read as each one's is,
+    and not the whole past."""
+    team = CHARGES.c.team
+    teams = select(func.min(team).label("name")).cte("teams", recursive=True)
+    following = select(func.min(team)).where(team > teams.c.name).scalar_subquery()
+    teams = teams.union_all(select(following).where(teams.c.name.is_not(None)))
+    return select(teams.c.name).where(teams.c.name.is_not(None))
+
+
+def _amount(table: Table, counts: Counted) -> ColumnElement[Any]:
+    columns = table.c
+    match counts:
+        case Counted.REQUESTS:
+            return func.count(distinct(columns.exchange_id))
+        case Counted.TOKENS:
+            return func.sum(columns.input_tokens + columns.output_tokens)
+        case Counted.INPUT_TOKENS | Counted.OUTPUT_TOKENS | Counted.IMAGES:
+            return func.sum(columns[counts])
+        case Counted.AUDIO_SECONDS:
+            return func.sum((columns.audio_milliseconds + (MILLISECONDS - 1)) // MILLISECONDS)
+        case Counted.DOLLARS:
+            return func.sum(columns.cost)
+        case Counted.CONCURRENT:
+            raise ValueError("slots are not in the ledger")
+
+
+def _added_up(query: SpendingQuery, rows: Iterable[Row[Any, Any, Any]]) -> Spending:
+    spent, under_way = 0, []
+    for exchange_id, model, amount in rows:
+        if not matches(query.models, model):
+            continue
+        if exchange_id is None:
+            spent += int(amount or 0)
+        else:
+            under_way.append(UnderWay(exchange_id, int(amount or 0)))
+    return Spending(spent, tuple(under_way))

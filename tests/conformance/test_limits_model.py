@@ -1,0 +1,381 @@
+"""Every limiter does what the oracle does, whatever happens in whatever order: a model-based test.
+
+Hypothesis makes up limits of all kinds, and then a story: who reserves, settles, extends, renews and loads
+what, and how time passes. After each step the limiter's answer is the oracle's, and so is all that can be
+seen of every bucket.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from gateway.core.decision import Mode
+from gateway.core.policy import Budget, Counted, Increase, Limit, Period, Scope
+from gateway.core.principal import Principal
+from gateway.core.spending import Spending, UnderWay
+from gateway.limits.connect import connect
+from gateway.limits.demands import bucket_of, demand_of, name_of
+from gateway.limits.interfaces import Demand, Grant, Hold, Limiter, Look, More, Refusal, Spent, Unloaded
+from gateway.limits.memory import MemoryLimiter
+from gateway.limits.redis import RedisLimiter
+from tests.conformance.conftest import PATIENT
+from tests.conformance.limits_oracle import MICRO, Oracle, window_number
+from tests.support.clock import ManualClock
+from tests.support.redis_server import RedisServer
+
+T = TypeVar("T")
+
+TICK = 15_625
+"""Microseconds: a 64th of a second. In multiples of it a clock of floats is exact."""
+START = 1_795_046_400 * MICRO - 40 * TICK
+"""A moment before midnight in UTC."""
+YEAR = 366 * 86_400 * MICRO
+LEASE, SLICE_LEASE = 12.0, 600.0
+FOREVER = 4e8
+"""Seconds for which records are kept: that they are forgotten in the end is no matter of this test."""
+
+CALLERS = [
+    (Principal(subject=subject, team=team, key_id=f"k-{subject}", key_name=subject), model)
+    for subject, team, model in (("alice", "search", "a"), ("alice", "search", "b"), ("bob", "billing", "a"))
+]
+ORGANIZATION, TEAM, USER, KEY, MODEL = Scope
+
+# A clock of the test's own; and keys that stay, since Redis would end them by its real clock.
+CLOCK = """
+local server = redis
+local redis = {}
+function redis.call(command, ...)
+  if command == 'PEXPIRE' then return 1 end
+  if command == 'SET' then
+    local key, value = ...
+    return server.call('SET', key, value)
+  end
+  return server.call(command, ...)
+end
+local function now_us() return tonumber(server.call('GET', 'now')) end
+"""
+
+
+class Store(Protocol):
+    """A limiter, empty, at a time that can be set."""
+
+    @property
+    def limiter(self) -> Limiter: ...
+
+    async def begin(self, now: int) -> None:
+        """Be empty. `now`: microseconds since 1970."""
+
+    async def set_time(self, now: int) -> None:
+        """It is later."""
+
+
+class MemoryStore:
+    limiter: MemoryLimiter
+
+    async def begin(self, now: int) -> None:
+        self._clock = ManualClock(now / MICRO)
+        self.limiter = MemoryLimiter(
+            clock=self._clock, lease=LEASE, slice_lease=SLICE_LEASE, keep=FOREVER, forget=FOREVER
+        )
+
+    async def set_time(self, now: int) -> None:
+        self._clock.advance(now / MICRO - self._clock.now())
+
+
+class RedisStore:
+    limiter: RedisLimiter
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url, timeout=PATIENT)
+        self.limiter = RedisLimiter(
+            client=self._client,
+            lease=LEASE,
+            slice_lease=SLICE_LEASE,
+            keep=FOREVER,
+            forget=FOREVER,
+            timeout=PATIENT,
+            clock=CLOCK,
+        )
+
+    async def begin(self, now: int) -> None:
+        await self._client.flushall()
+        await self.set_time(now)
+
+    async def set_time(self, now: int) -> None:
+        await self._client.set("now", now)
+
+
+modes = st.sampled_from([Mode.ENFORCE, Mode.ENFORCE, Mode.WARN, Mode.SHADOW])
+scopes = st.sampled_from([(ORGANIZATION,), (TEAM,), (USER,), (USER, MODEL), (ORGANIZATION, MODEL)])
+rates = st.builds(
+    Limit,
+    name=st.just("rate"),
+    counts=st.just(Counted.TOKENS),
+    per=scopes,
+    amount=st.integers(1, 30),
+    seconds=st.sampled_from([1.0, 7.0, 60.0, 86_400.0]),
+    burst=st.integers(5, 20),
+    mode=modes,
+)
+slots = st.builds(
+    Limit,
+    name=st.just("slots"),
+    counts=st.just(Counted.CONCURRENT),
+    per=scopes,
+    amount=st.integers(1, 3),
+    mode=modes,
+)
+budgets = st.builds(
+    Budget,
+    name=st.just("budget"),
+    counts=st.just(Counted.DOLLARS),
+    per=scopes,
+    amount=st.integers(5, 25),
+    period=st.sampled_from([Period.DAY, Period.DAY, Period.WEEK, Period.MONTH]),
+    zone=st.sampled_from(["UTC", "UTC", "Europe/Berlin", "America/New_York"]),
+    mode=modes,
+    increases=st.sampled_from([(), (), (Increase(10, START // MICRO + 5),)]),
+)
+
+callers = st.sampled_from(CALLERS)
+costs = st.lists(st.integers(-2, 9), min_size=4, max_size=4)
+"""Of each limit; below nothing: the exchange does not draw on it."""
+amounts = st.lists(st.integers(0, 12) | st.sampled_from([1, 10**10]), min_size=4, max_size=4)
+mores = st.lists(st.integers(0, 6), min_size=4, max_size=4)
+ledgers = st.sampled_from([0, 5, 15, None, None])
+"""What was spent, for budgets that have to be loaded; none: nobody loads them."""
+
+
+class LimiterMachine(RuleBasedStateMachine):
+    """A story of one store."""
+
+    holds: Bundle[Hold] = Bundle("holds")
+
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], store: Store) -> None:
+        super().__init__()
+        self._run = run
+        self._store = store
+        self._begin(START)
+        self._limits: list[Limit | Budget] = []
+        self._number = 0
+        self._made: dict[str, int] = {}
+        """When each hold was."""
+        self._strangers: set[str] = set()
+        """Renewed before they were ever reserved: nobody does that who reserves them later."""
+        self._retry_at: list[int] = []
+
+    @initialize(limits=st.lists(budgets | rates | budgets | slots, min_size=2, max_size=4))
+    def begin(self, limits: list[Limit | Budget]) -> None:
+        self._limits = [replace(limit, name=f"{limit.name}-{index}") for index, limit in enumerate(limits)]
+
+    @rule(target=holds, caller=callers, wanted=costs, ledger=ledgers)
+    def reserve(self, caller: tuple[Principal, str], wanted: list[int], ledger: int | None) -> Hold:
+        pairs = [pair for pair in zip(self._limits, wanted, strict=False) if pair[1] >= 0]
+        demands = [self._demand(limit, caller, cost) for limit, cost in pairs or [(self._limits[0], 1)]]
+        hold = self._hold("ex", demands)
+        self._reserve(hold, ledger)
+        return hold
+
+    @rule(target=holds, caller=callers, wanted=costs)
+    def set_aside(self, caller: tuple[Principal, str], wanted: list[int]) -> Any:
+        pairs = [pair for pair in zip(self._limits, wanted, strict=False) if isinstance(pair[0], Budget)]
+        if not pairs:
+            return multiple()
+        hold = self._hold("slice:r1", [self._demand(limit, caller, max(1, cost)) for limit, cost in pairs])
+        self._reserve(hold, 0)
+        return hold
+
+    @rule(hold=holds)
+    def ask_again(self, hold: Hold) -> None:
+        if self._is_recent(hold) and hold.exchange_id not in self._strangers:
+            self._reserve(hold, None)
+
+    @rule(together=st.lists(st.tuples(holds, amounts), min_size=1, max_size=3))
+    def settle(self, together: list[tuple[Hold, list[int]]]) -> None:
+        spents = [
+            Spent(hold, tuple(spent[: len(hold.demands)]))
+            for hold, spent in together
+            if self._is_recent(hold)
+        ]
+        charged = self._run(self._store.limiter.settle(spents))
+        assert list(charged) == [each for spent in spents for each in self._oracle.settle(spent)]
+
+    @rule(together=st.lists(st.tuples(holds, mores), min_size=1, max_size=3))
+    def extend(self, together: list[tuple[Hold, list[int]]]) -> None:
+        growing = [
+            More(hold, tuple(more[: len(hold.demands)])) for hold, more in together if self._is_recent(hold)
+        ]
+        exhausted = self._run(self._store.limiter.extend(growing))
+        assert list(exhausted) == [self._oracle.extend(more) for more in growing]
+
+    @rule(together=st.lists(holds, min_size=1, max_size=4))
+    def renew(self, together: list[Hold]) -> None:
+        live = [hold for hold in together if self._is_recent(hold)]
+        self._strangers |= {hold.exchange_id for hold in live if not self._oracle.knows(hold)}
+        self._run(self._store.limiter.renew(live))
+        for hold in live:
+            self._oracle.renew(hold)
+
+    @rule(
+        caller=callers,
+        spent=st.integers(0, 20),
+        under_way=st.dictionaries(holds, st.integers(0, 12), max_size=3),
+        lags=st.booleans(),
+    )
+    def load(self, caller: tuple[Principal, str], spent: int, under_way: dict[Hold, int], lags: bool) -> None:
+        """`lags`: the ledger knows nothing yet of what was settled before it was asked."""
+        for limit in self._limits:
+            if isinstance(limit, Budget):
+                demand = self._demand(limit, caller, 0)
+                admitted = {hold.exchange_id: amount for hold, amount in under_way.items() if not hold.slice}
+                if lags:
+                    admitted |= dict.fromkeys(self._oracle.settled_early(demand), 9)
+                self._load(demand, Spending(spent, tuple(itertools.starmap(UnderWay, admitted.items()))))
+
+    @rule(
+        caller=callers,
+        renewed=st.lists(holds, max_size=3),
+        settled=st.lists(st.tuples(holds, amounts), max_size=3),
+        under_way=st.dictionaries(holds, st.integers(0, 12), max_size=3),
+        lags=st.booleans(),
+    )
+    def come_back_empty(
+        self,
+        caller: tuple[Principal, str],
+        renewed: list[Hold],
+        settled: list[tuple[Hold, list[int]]],
+        under_way: dict[Hold, int],
+        lags: bool,
+    ) -> None:
+        """As a Redis that was restarted. Exchanges go on meanwhile, and then the ledger is asked."""
+        self._begin(self._oracle.now)
+        self.renew(renewed)
+        self.settle(settled)
+        self.load(caller, 7, under_way, lags)
+
+    @rule(ticks=st.integers(1, 64) | st.integers(1, 64 * 5) | st.integers(1, 64 * 3600 * 50))
+    def wait(self, ticks: int) -> None:
+        self._pass(self._oracle.now + ticks * TICK)
+
+    @rule(which=st.sampled_from([0, 0, 0, 1, 2, 3, 6]), off=st.integers(-1, 1))
+    def wait_for_an_end(self, which: int, off: int) -> None:
+        """To where something changes, or a moment before, or after."""
+        ends = sorted({end + off * TICK for end in self._ends() if end + off * TICK > self._oracle.now})
+        self._pass(ends[min(which, len(ends) - 1)] if ends else self._oracle.now + TICK)
+
+    @invariant()
+    def everything_is_as_the_oracle_says(self) -> None:
+        demands = self._every_demand()
+        looks = self._run(self._store.limiter.look(demands))
+        assert [_in_order(look) for look in looks] == [self._oracle.look(demand) for demand in demands]
+
+    def teardown(self) -> None:
+        """What is not as it began can be found by its name."""
+        names = self._run(self._store.limiter.buckets("*"))
+        assert all(name_of(name) for name in names)
+        used = {demand.bucket for demand in self._every_demand() if self._oracle.look(demand).level}
+        assert used <= set(names)
+
+    def _begin(self, now: int) -> None:
+        self._run(self._store.begin(now))
+        self._oracle = Oracle(now, lease=int(LEASE * MICRO), slice_lease=int(SLICE_LEASE * MICRO))
+
+    def _every_demand(self) -> list[Demand]:
+        demands = [self._demand(limit, caller, 0) for limit in self._limits for caller in CALLERS]
+        return list({demand.bucket: demand for demand in demands}.values())
+
+    def _demand(self, limit: Limit | Budget, caller: tuple[Principal, str], cost: int) -> Demand:
+        return demand_of(limit, bucket_of("*", limit, *caller), cost, self._oracle.now / MICRO)
+
+    def _hold(self, prefix: str, demands: list[Demand]) -> Hold:
+        self._number += 1
+        hold = Hold(f"{prefix}:{self._number}", tuple(demands), slice=prefix.startswith("slice"))
+        self._made[hold.exchange_id] = self._oracle.now
+        return hold
+
+    def _reserve(self, hold: Hold, ledger: int | None) -> None:
+        """`ledger`: what was spent, for budgets that have to be loaded first; none: they stay unloaded."""
+        decision = self._decide(hold)
+        if isinstance(decision, Unloaded) and ledger is not None:
+            for demand in decision.demands:
+                self._load(demand, Spending(ledger))
+            decision = self._decide(hold)
+            assert not isinstance(decision, Unloaded)
+        if isinstance(decision, Refusal) and decision.deny.retry_after:
+            ticks = -(-decision.deny.retry_after * MICRO // TICK)
+            self._retry_at.append(self._oracle.now + int(ticks) * TICK)
+
+    def _decide(self, hold: Hold) -> Grant | Refusal | Unloaded:
+        decision: Grant | Refusal | Unloaded = self._run(self._store.limiter.reserve(hold))
+        assert decision == self._oracle.reserve(hold)
+        return decision
+
+    def _load(self, demand: Demand, spending: Spending) -> None:
+        self._run(self._store.limiter.load(demand, spending))
+        self._oracle.load(demand, spending)
+
+    def _pass(self, now: int) -> None:
+        self._oracle.now = now
+        self._run(self._store.set_time(now))
+
+    def _ends(self) -> Iterator[int]:
+        yield from (at for at in self._retry_at if at < self._oracle.now + YEAR)
+        yield from self._oracle.ends()
+        for limit in self._limits:
+            if isinstance(limit, Budget):
+                window = self._demand(limit, CALLERS[0], 0).window
+                assert window
+                yield from (edge * MICRO for edge in window.edges)
+                yield from (increase.until * MICRO for increase in limit.increases)
+
+    def _is_recent(self, hold: Hold) -> bool:
+        """Whether it is from this window or the one before it, by all calendars."""
+        made = self._made.get(hold.exchange_id, START)
+        return all(
+            window_number(demand.limit, self._oracle.now) - window_number(demand.limit, made) <= 1
+            for demand in hold.demands
+            if isinstance(demand.limit, Budget)
+        )
+
+
+def _in_order(look: Look) -> Look:
+    """Holders whose leases end together, in the order of their names."""
+    seconds = [holder.seconds for holder in look.holders]
+    assert seconds == sorted(seconds)
+    return look._replace(
+        holders=tuple(sorted(look.holders, key=lambda each: (each.seconds, each.exchange_id)))
+    )
+
+
+STORY = settings(max_examples=50, stateful_step_count=50, phases=[Phase.reuse, Phase.generate, Phase.shrink])
+
+
+@pytest.mark.timeout(600)  # a story that fails is told shorter and shorter for a while
+def test_memory_does_what_the_oracle_does() -> None:
+    with asyncio.Runner() as runner:
+        run_state_machine_as_test(lambda: LimiterMachine(runner.run, MemoryStore()), settings=STORY)
+
+
+@pytest.mark.timeout(600)
+def test_redis_does_what_the_oracle_does(redis_server: RedisServer) -> None:
+    with asyncio.Runner() as runner:
+        store = RedisStore(redis_server.url)
+        carrying = runner.get_loop().create_task(store.limiter.run())
+        run_state_machine_as_test(lambda: LimiterMachine(runner.run, store), settings=STORY)
+        carrying.cancel()
+        runner.run(store.limiter.close())
