@@ -62,6 +62,7 @@ from gateway.policies.book import PolicyBook
 from gateway.policies.loader import load_policies
 from gateway.policies.policy_set import PolicySet
 from gateway.policies.reload import PolicyWatcher
+from gateway.recovery import Recovery
 from gateway.relay import Relay, StreamBounds, StreamWatch
 from gateway.server.boundary import Boundary
 from gateway.server.connection import ClientServer
@@ -90,6 +91,10 @@ _RECOVER_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 1.0
 _KEEP_ALIVE_SECONDS: Final = 75.0
 _LINGER_SECONDS: Final = 2.0
+_BOOK_THREADS: Final = 2
+"""Sums may take long; key look-ups must not wait behind them."""
+_LOAD_SECONDS: Final = 5.0
+"""A month of some 25 million attempts."""
 _PEPPER_FILE: Final = "pepper"
 _ENDPOINT_NAMES: Final = frozenset(endpoint.name for endpoint in SERVED)
 
@@ -203,7 +208,9 @@ async def assembled(
             background.every("redis_beat", _BEAT_SECONDS, resilient.beat)
             stack.push_async_callback(resilient.retire)
             limiter, is_degraded = resilient, lambda: resilient.degraded
-        loader = BudgetLoader(books=SqlBooks(database), limiter=limiter, clock=clock)
+        books = Database(database.engine, threads=_BOOK_THREADS, timeout=_LOAD_SECONDS)
+        stack.push_async_callback(books.close)
+        loader = BudgetLoader(books=SqlBooks(books), limiter=limiter, clock=clock, seconds=_LOAD_SECONDS)
         reservations = Reservations(
             limiter=limiter,
             loader=loader,
@@ -221,9 +228,11 @@ async def assembled(
         pool = Pool(user_agent=f"openai-gateway/{__version__}")
         stack.callback(pool.close)
         recorder = Recorder(ledger=ledger, clock=clock)
-        recover = _recovery(recorder, alarms)
-        await recover()
-        background.every("recover_attempts", _RECOVER_SECONDS, recover)
+        recovery = Recovery(
+            recorder=recorder, policies=book, reservations=reservations, on_recovered=alarms.recovered
+        )
+        await recovery.recover()
+        background.every("recover_attempts", _RECOVER_SECONDS, recovery.recover)
         watch = StreamWatch(clock=clock, bounds=_stream_bounds(bounds))
         background.every("watch_streams", _WATCH_SECONDS, watch.tick)
         oversight = Oversight(
@@ -448,18 +457,6 @@ def _key_poll(authenticator: KeyAuthenticator, alarms: Alarms) -> Callable[[], A
             alarms.keys(None)
 
     return poll
-
-
-def _recovery(recorder: Recorder, alarms: Alarms) -> Callable[[], Awaitable[None]]:
-    async def recover() -> None:
-        try:
-            settled = await recorder.recover()
-        except StoreUnavailable:
-            return  # the ledger itself tells of its trouble
-        if settled:
-            alarms.recovered(settled)
-
-    return recover
 
 
 def _settle_memory() -> None:

@@ -34,6 +34,16 @@ class ParsedKey:
     text: str = field(repr=False)
 
 
+def subject_of(team: str, name: str) -> str:
+    """Who asks with a key: the keys of one name, one after the other, are one subject."""
+    return f"key:{team}/{name}"
+
+
+def name_in(subject: str) -> str:
+    """The key's name in such a subject; empty for one of another kind."""
+    return subject.partition("/")[2] if subject.startswith("key:") else ""
+
+
 def new_key() -> tuple[str, str]:
     """A key's public id, and the key itself: to be shown once, and kept nowhere."""
     key_id = _random(_ID)

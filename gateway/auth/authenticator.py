@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.auth.api_keys import LENGTH, KeyHash, parse_key
+from gateway.auth.api_keys import LENGTH, KeyHash, parse_key, subject_of
 from gateway.auth.bearer import find_credential
 from gateway.auth.interfaces import KeyStore, StoredKey
 from gateway.auth.recent import Recent
@@ -146,7 +146,7 @@ class _Known:
 
 def _known(key: StoredKey, *, until: float) -> _Known:
     principal = Principal(
-        subject=f"key:{key.team}/{key.name}",
+        subject=subject_of(key.team, key.name),
         team=key.team,
         key_id=key.id,
         key_name=key.name,

@@ -13,6 +13,8 @@ from gateway.core.decision import Mode
 from gateway.limits.left import BudgetLeft, Left, RateLeft, SlotsLeft, TeamLimits
 
 _MICRODOLLARS: Final = "microdollars"
+_LARGE: Final = 10_000_000
+"""Microdollars from which cents will do."""
 _BAR: Final = 10
 """Characters of a whole bar."""
 _NEARLY: Final = 80
@@ -66,9 +68,10 @@ def _budgets(lefts: Sequence[BudgetLeft]) -> Table:
     table = _table("budget", "~whose", *figures, "unit", "used", ">", "begins anew", "~")
     for each in lefts:
         amounts = (each.spent, each.held, each.set_aside, each.left, each.amount)
+        places = 2 if each.amount >= _LARGE else 6
         table.add_row(
             *_names(each),
-            *(_figure(each.unit, amount) for amount in amounts),
+            *(_figure(each.unit, amount, places=places) for amount in amounts),
             *(_spoken(each.unit), *_used(each.percent)),
             _clock(each.ends_at),
             _remarks(each, *_more(each)),
@@ -82,10 +85,15 @@ def _held(lefts: Sequence[SlotsLeft | BudgetLeft]) -> Table:
         for holder in each.holders:
             amount = "1" if isinstance(each, SlotsLeft) else _figure(each.unit, holder.amount, places=6)
             table.add_row(
-                *(*_names(each), _plain(holder.request_id), amount, _spoken(each.unit)),
+                *(*_names(each), _holder(holder.request_id), amount, _spoken(each.unit)),
                 _span(holder.lease_seconds),
             )
     return table
+
+
+def _holder(request_id: str) -> str:
+    """A slice's name says nothing to anybody."""
+    return "[dim]set aside by a replica[/]" if request_id.startswith("slice:") else _plain(request_id)
 
 
 def _table(*headings: str) -> Table:

@@ -9,11 +9,12 @@
 --                    start 1795046400  spent 31000000  held 1200  h:ex_01a2… 1200
 -- Its leases are a sorted set of those ids by the microsecond at which their lease ends. What is held is more than 0.
 --
--- Law: held is the sum of h:, and each has a lease. A lease that has ended is taken back by whoever comes next. Both
--- keys last for a window beyond the next one, or for ten minutes while the budget is not loaded.
+-- Law: held is the sum of h:, and each has a lease. What is held under a lease that has ended is taken back by whoever
+-- comes next, before anything else. Both keys last for a window beyond the next one, or for ten minutes while the budget
+-- is not loaded.
 
 local UNLOADED_MS = 600 * 1000
-local RELEASED_TOGETHER = 1000
+local TAKEN_BACK_TOGETHER = 1000
 
 local function is_slice(id) return string.sub(id, 1, 6) == 'slice:' end
 
@@ -25,7 +26,7 @@ local function window_at(edges, start, now)
   return edges[1], nil
 end
 
--- The demand, with what is known of its budget at this moment. `mine`: what this id holds.
+-- The demand, with what its bucket says: `mine` is what this id holds.
 local function look_up(demand, id, now)
   local known = redis.call('HMGET', demand.bucket, 'start', 'spent', 'held', 'aside', 'h:' .. id)
   local start = tonumber(known[1])
@@ -75,10 +76,10 @@ local function hold(demand, id, more, now, lease_us)
   end
 end
 
--- What is held under leases that have ended: all of it, and how much of that in slices.
-local function ended_of(demand, ended)
+-- What these hold together, and how much of that is in slices.
+local function held_by(demand, ids)
   local held, aside = 0, 0
-  for _, id in ipairs(ended) do
+  for _, id in ipairs(ids) do
     local amount = redis.call('HGET', demand.bucket, 'h:' .. id) or 0
     held = held + amount
     if is_slice(id) then aside = aside + amount end
@@ -87,15 +88,19 @@ local function ended_of(demand, ended)
 end
 
 local function take_back_ended(demand, now)
-  repeat
-    local ended = redis.call('ZRANGEBYSCORE', demand.leases, '-inf', now, 'LIMIT', 0, RELEASED_TOGETHER)
-    if #ended > 0 then
-      local held, aside = ended_of(demand, ended)
-      if held > 0 then redis.call('HINCRBY', demand.bucket, 'held', -held) end
-      if aside > 0 then redis.call('HINCRBY', demand.bucket, 'aside', -aside) end
-      redis.call('ZREM', demand.leases, unpack(ended))
-      for index, id in ipairs(ended) do ended[index] = 'h:' .. id end
-      redis.call('HDEL', demand.bucket, unpack(ended))
-    end
-  until #ended < RELEASED_TOGETHER
+  while redis.call('ZCOUNT', demand.leases, '-inf', now) > 0 do
+    local ended = redis.call('ZRANGEBYSCORE', demand.leases, '-inf', now, 'LIMIT', 0, TAKEN_BACK_TOGETHER)
+    local held, aside = held_by(demand, ended)
+    if held > 0 then redis.call('HINCRBY', demand.bucket, 'held', -held) end
+    if aside > 0 then redis.call('HINCRBY', demand.bucket, 'aside', -aside) end
+    redis.call('ZREM', demand.leases, unpack(ended))
+    for index, id in ipairs(ended) do ended[index] = 'h:' .. id end
+    redis.call('HDEL', demand.bucket, unpack(ended))
+  end
+end
+
+-- The demand, with what is known of its budget by now. To be done before anything of it is changed.
+local function take_up(demand, id, now)
+  take_back_ended(demand, now)
+  look_up(demand, id, now)
 end

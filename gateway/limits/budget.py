@@ -75,6 +75,8 @@ def holds_until(budget: Budget, window: Window, now: float) -> int:
 
 def start_at(edges: Edges, now: float) -> tuple[int, int | None]:
     """Where the window of this moment begins, and the one before it (None: not known)."""
+    if now >= edges[3]:
+        return edges[3], edges[2]
     if now >= edges[2]:
         return edges[2], edges[1]
     if now >= edges[1]:

@@ -32,8 +32,7 @@ for index, demand in ipairs(demands) do
   demand.more = tonumber(ARGV[3 + count + index])
   if demand.is_slot or amounts[index] < 0 then demand.more = 0 end
   if demand.is_budget and demand.more > 0 then
-    take_back_ended(demand, now)
-    look_up(demand, id, now)
+    take_up(demand, id, now)
     demand.missing = math.max(0, amounts[index] + demand.more - demand.mine)
     if demand.enforced and demand.loaded and fit_of(demand, demand.missing) ~= YES then return index end
   end

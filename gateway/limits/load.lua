@@ -17,8 +17,7 @@ demand.bucket, demand.leases = KEYS[1], KEYS[2]
 local spent, lease_us = tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_us()
 
-take_back_ended(demand, now)
-look_up(demand, '', now)
+take_up(demand, '', now)
 if demand.loaded then return 0 end
 
 demand.loaded, demand.start = true, demand.edges[2]

@@ -37,7 +37,7 @@ end
 
 look_up(demand, '', now)
 if not demand.loaded then return { 0, 0, 0, 0 } end
-local held, aside = ended_of(demand, redis.call('ZRANGEBYSCORE', demand.leases, '-inf', now))
+local held, aside = held_by(demand, redis.call('ZRANGEBYSCORE', demand.leases, '-inf', now))
 local answer = { demand.spent + demand.held - held, demand.spent, demand.aside - aside, 1 }
 return add_holders(answer, demand.leases, function(id)
   return tonumber(redis.call('HGET', demand.bucket, 'h:' .. id)) or 0

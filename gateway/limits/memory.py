@@ -95,8 +95,7 @@ class MemoryLimiter:
                 level = self._taken(bucket, now)
                 fits = level < limit.amount
             else:
-                budget = self._budgets.get(bucket, self._blank)
-                budget.take_back_ended(now)
+                budget = self._known_budget(bucket, now)
                 more = max(0, cost - budget.mine(hold.exchange_id))
                 fits, level = budget.room(more, window)
             if fits != _YES and (limit.mode is _ENFORCE or fits == _UNLOADED):
@@ -125,8 +124,7 @@ class MemoryLimiter:
     async def load(self, demand: Demand, spending: Spending) -> None:
         now = self._now()
         if demand.window is not None:
-            budget, edges = self._budget(demand.bucket), demand.window.edges
-            budget.take_back_ended(now)
+            budget, edges = self._budget(demand.bucket, now), demand.window.edges
             if not budget.is_loaded(edges):
                 budget.load(spending, now + self._lease, edges)
 
@@ -166,10 +164,18 @@ class MemoryLimiter:
         slots.drop_ended(now)
         return len(slots)
 
-    def _budget(self, bucket: str) -> MemoryBudget:
+    def _budget(self, bucket: str, now: int) -> MemoryBudget:
+        """To be changed."""
         budget = self._budgets.get(bucket)
         if budget is None:
             budget = self._budgets[bucket] = MemoryBudget(clock=self._clock)
+        budget.take_back_ended(now)
+        return budget
+
+    def _known_budget(self, bucket: str, now: int) -> MemoryBudget:
+        """To be asked."""
+        budget = self._budgets.get(bucket, self._blank)
+        budget.take_back_ended(now)
         return budget
 
     def _take(self, hold: Hold, fit: list[int], levels: list[int], now: int) -> None:
@@ -189,7 +195,7 @@ class MemoryLimiter:
                 levels[index] += 1
             else:
                 ends = now + self._lease_of(hold)
-                levels[index] += self._budget(bucket).hold(hold.exchange_id, cost, ends, window.edges)
+                levels[index] += self._budget(bucket, now).hold(hold.exchange_id, cost, ends, window.edges)
         self._records[hold.exchange_id] = _Record(amounts, now + self._keep)
 
     def _extend(self, more: More, now: int) -> Demand | None:
@@ -202,8 +208,7 @@ class MemoryLimiter:
         ]
         for index, demand in enumerate(hold.demands):
             if demand.window is not None and grown[index] > record.amounts[index]:
-                budget = self._budgets.get(demand.bucket, self._blank)
-                budget.take_back_ended(now)
+                budget = self._known_budget(demand.bucket, now)
                 lacking = max(0, grown[index] - budget.mine(hold.exchange_id))
                 fits, _ = budget.room(lacking, demand.window)
                 if demand.limit.mode is _ENFORCE and fits not in (_YES, _UNLOADED):
@@ -215,7 +220,7 @@ class MemoryLimiter:
                 self._rates.owe(bucket, rate, min(debt, MOST_DEBT), now)
             elif window is not None and amount:
                 ends = now + self._lease_of(hold)
-                self._budget(bucket).hold(hold.exchange_id, grown[index], ends, window.edges)
+                self._budget(bucket, now).hold(hold.exchange_id, grown[index], ends, window.edges)
         self._records[hold.exchange_id] = _Record(grown, now + self._keep)
         return None
 
@@ -236,7 +241,7 @@ class MemoryLimiter:
             elif window is None:
                 self._free(bucket, exchange_id)
             else:
-                budget = self._budget(bucket)
+                budget = self._budget(bucket, now)
                 before, after = budget.settle(exchange_id, amounts[index], window.edges)
                 if after != before:
                     yield Charged(demand, before, after)
@@ -254,7 +259,7 @@ class MemoryLimiter:
                 self._take_slot(bucket, hold.exchange_id, now)
             else:
                 ends = now + self._lease_of(hold)
-                self._budget(bucket).renew(hold.exchange_id, amount, ends, window.edges)
+                self._budget(bucket, now).renew(hold.exchange_id, amount, ends, window.edges)
 
     def _look(self, demand: Demand, now: int) -> Look:
         _, bucket, _, rate, window = demand

@@ -24,7 +24,7 @@ local function renew_slot(demand)
 end
 
 local function renew_budget(demand, amount)
-  look_up(demand, id, now)
+  take_up(demand, id, now)
   if demand.mine > 0 then
     redis.call('ZADD', demand.leases, now + lease_us, id)
   elseif amount > 0 then

@@ -154,6 +154,13 @@ class Reservations:
             decision=decision, hold=hold, held=expected, settle=self._settle, on_leak=self._on_leak
         )
 
+    def charge(
+        self, exchange_id: str, principal: Principal, policy: Policy, model_name: str | None, spent: Amounts
+    ) -> None:
+        """This was spent by an exchange of a process that died: in the place of what it held, if anything."""
+        hold = Hold(exchange_id, self._demands.of(principal, policy, model_name, spent))
+        self._settle(Spent(hold, _of_each(hold, spent)))
+
     async def extend(self, growing: Sequence[tuple[Reservation, Amounts]]) -> Sequence[Demand | None]:
         """Hold so much more for each. Tells, for each, the budget that has no more room: its exchange has to
         end. What is settled, or has no limits, gets nothing and lacks nothing. Raises StoreUnavailable."""

@@ -29,8 +29,7 @@ local function find(demand)
     demand.level = redis.call('ZCARD', demand.bucket)
     demand.fit = demand.level < demand.amount and YES or NO
   else
-    take_back_ended(demand, now)
-    look_up(demand, id, now)
+    take_up(demand, id, now)
     demand.more = math.max(0, demand.cost - demand.mine)
     demand.level = demand.loaded and demand.spent + demand.held or 0
     demand.fit = demand.loaded and fit_of(demand, demand.more) or UNLOADED

@@ -38,7 +38,7 @@ local function give_back(demand)
 end
 
 local function settle_budget(demand, index)
-  look_up(demand, id, now)
+  take_up(demand, id, now)
   if demand.mine > 0 then give_back(demand) end
   if not demand.loaded then
     redis.call('HDEL', demand.bucket, 'start', 'spent')

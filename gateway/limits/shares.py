@@ -65,8 +65,10 @@ class Shares:
         self._outage = 0
         self._of = 1
         self._began = 0
-        self._returned: int | None = None
-        """Since when all replicas are taken to be back from the outage before."""
+        self._ended: int | None = None
+        """Since when all replicas are taken to be back from the last outage …"""
+        self._ended_before: int | None = None
+        """… and from the one before this."""
         self._forgot = False
         """Whether a bucket was forgotten in this outage."""
 
@@ -87,11 +89,12 @@ class Shares:
         self._outage += 1
         self._of = of
         self._began = now
+        self._ended_before = self._ended
         self._forgot = False
 
     def end(self, now: int) -> None:
         """The outage is over; at this moment, which may lie ahead, for all replicas."""
-        self._returned = now
+        self._ended = now
 
     def part(self, rate: Rate, cost: int) -> Rate:
         """The share's own numbers, for a cost in micro-tokens."""
@@ -157,9 +160,9 @@ class Shares:
         """An Nth of the most that the bucket may owe: it was full of debt; or overdrawn when Redis was last
         asked; or it still is from the last return, when all replicas had spent their credit."""
         most = max(rate.size, _seen(bucket, rate, self._began))
-        if self._returned is not None:
+        if self._ended_before is not None:
             overdrawn = rate.size + rate.size // CREDIT + self._gained(rate)
-            most = max(most, rate.owed(overdrawn, self._returned, self._began))
+            most = max(most, rate.owed(overdrawn, self._ended_before, self._began))
         return -(-most // self._of)
 
     def _due(self, bucket: _Bucket, now: int) -> int:

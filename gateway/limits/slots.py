@@ -13,6 +13,11 @@ class Slots:
         self._holders: dict[str, set[str]] = {}
         """Ids of exchanges, by the bucket."""
 
+    @property
+    def size(self) -> int:
+        """Of how many buckets any slot is taken."""
+        return len(self._holders)
+
     def take(self, demand: Demand, exchange_id: str) -> None:
         """This exchange has one."""
         self._holders.setdefault(demand.bucket, set()).add(exchange_id)

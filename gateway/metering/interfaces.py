@@ -87,8 +87,8 @@ class Ledger(Protocol):
         settlements of one attempt the first counts. While the store is away it is kept.
         """
 
-    async def recover(self) -> int:
-        """Settle as estimated (`Cause.CRASH`) what dead processes admitted and never settled; how many.
+    async def recover(self) -> Sequence[Admission]:
+        """Settle as estimated (`Cause.CRASH`) what dead processes admitted and never settled: these attempts.
 
         To be called at the start and then now and again; never touches a living process's attempts.
         Raises StoreUnavailable.

@@ -102,9 +102,9 @@ class SqlLedger:
     def settle(self, settlement: Settlement) -> None:
         self._lines.keep(settlement)
 
-    async def recover(self) -> int:
+    async def recover(self) -> Sequence[Admission]:
         if not self._lease.steady:
-            return 0
+            return ()
         now = int(self._clock.now() * 1000)
         return await settle_abandoned(self._database, now=now, presence=self._presence)
 

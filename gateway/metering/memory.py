@@ -47,8 +47,8 @@ class MemoryLedger:
     def settle(self, settlement: Settlement) -> None:
         self._settlements.setdefault(settlement.attempt_id, settlement)
 
-    async def recover(self) -> int:
-        return 0
+    async def recover(self) -> Sequence[Admission]:
+        return ()
 
     async def close(self) -> None:
         """Nothing is ever on its way."""

@@ -4,6 +4,8 @@ What comes from outside (a name that a client chose, an id from an upstream's he
 answer) is brought within bounds here, so that no line can be refused by the database for what it says.
 """
 
+from collections.abc import Sequence
+
 from gateway.core.attempt import Attempt, Cause
 from gateway.core.clock import Clock
 from gateway.core.endpoint import Endpoint
@@ -65,8 +67,8 @@ class Recorder:
             )
         )
 
-    async def recover(self) -> int:
-        """Settle what dead processes left unsettled; how many attempts. Raises StoreUnavailable."""
+    async def recover(self) -> Sequence[Admission]:
+        """Settle what dead processes left unsettled: these attempts. Raises StoreUnavailable."""
         return await self._ledger.recover()
 
     def _admission(

@@ -27,11 +27,13 @@ _Dead = Sequence[tuple[str, int]]
 """Workers by id, and when their lease ended."""
 
 
-async def settle_abandoned(database: Database, *, now: int, presence: Presence | None = None) -> int:
-    """How many attempts were settled. `now` in milliseconds since 1970. Raises StoreUnavailable."""
+async def settle_abandoned(
+    database: Database, *, now: int, presence: Presence | None = None
+) -> Sequence[Admission]:
+    """The attempts that were settled. `now` in milliseconds since 1970. Raises StoreUnavailable."""
     dead = await database.read(lambda connection: _find_dead(connection, now, presence))
     if not dead:
-        return 0
+        return ()
     left = await database.read(lambda connection: _find_left(connection, dead), timeout=_SECONDS)
     settled = await database.write(lambda connection: _bury(connection, dead, left, now))
     if presence is not None:
@@ -53,12 +55,15 @@ def _find_left(connection: Connection, dead: _Dead) -> Sequence[tuple[str, Admis
     return [(row.worker, admission_of(row._asdict())) for row in connection.execute(query)]
 
 
-def _bury(connection: Connection, dead: _Dead, left: Sequence[tuple[str, Admission]], now: int) -> int:
+def _bury(
+    connection: Connection, dead: _Dead, left: Sequence[tuple[str, Admission]], now: int
+) -> Sequence[Admission]:
     buried = {worker for worker, lease_until in dead if _strike_out(connection, worker, lease_until)}
-    lines = [settlement_row(_as_crashed(admission, now)) for worker, admission in left if worker in buried]
-    if lines:
+    settled = [admission for worker, admission in left if worker in buried]
+    if settled:
+        lines = [settlement_row(_as_crashed(admission, now)) for admission in settled]
         connection.exec_driver_sql(insertion(connection.engine, SETTLEMENTS), lines)
-    return len(lines)
+    return settled
 
 
 def _strike_out(connection: Connection, worker: str, lease_until: int) -> bool:

@@ -28,7 +28,7 @@ from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.database.engine import Database
 from gateway.database.tables import CHARGES, UNDER_WAY
 
-MILLISECONDS: Final = 1000
+_MILLISECONDS: Final = 1000
 
 
 class SqlBooks:
@@ -58,11 +58,9 @@ def spending_query(query: SpendingQuery) -> CompoundSelect[Any, Any, Any]:
     """
     spent = (
         _select(query, CHARGES, null())
-        .where(CHARGES.c.settled_at >= query.since * MILLISECONDS)
-        .where(CHARGES.c.settled_at < query.until * MILLISECONDS)
+        .where(CHARGES.c.settled_at >= query.since * _MILLISECONDS)
+        .where(CHARGES.c.settled_at < query.until * _MILLISECONDS)
     )
-    if query.team is None:
-        spent = spent.where(CHARGES.c.team.in_(_teams()))
     if query.counts is Counted.REQUESTS:
         spent = spent.where(CHARGES.c.exchange_id.not_in(select(UNDER_WAY.c.exchange_id)))
     under_way = _select(query, UNDER_WAY, UNDER_WAY.c.exchange_id).group_by(UNDER_WAY.c.exchange_id)
@@ -78,16 +76,6 @@ def _select(query: SpendingQuery, table: Table, exchange: ColumnElement[Any]) ->
     return statement.group_by(table.c.model) if picks else statement
 
 
-def _teams() -> Select[Any]:
-    """All teams, each found by one step along the key: so the window of all of them is read as each one's is,
-    and not the whole past."""
-    team = CHARGES.c.team
-    teams = select(func.min(team).label("name")).cte("teams", recursive=True)
-    following = select(func.min(team)).where(team > teams.c.name).scalar_subquery()
-    teams = teams.union_all(select(following).where(teams.c.name.is_not(None)))
-    return select(teams.c.name).where(teams.c.name.is_not(None))
-
-
 def _amount(table: Table, counts: Counted) -> ColumnElement[Any]:
     columns = table.c
     match counts:
@@ -98,7 +86,7 @@ def _amount(table: Table, counts: Counted) -> ColumnElement[Any]:
         case Counted.INPUT_TOKENS | Counted.OUTPUT_TOKENS | Counted.IMAGES:
             return func.sum(columns[counts])
         case Counted.AUDIO_SECONDS:
-            return func.sum((columns.audio_milliseconds + (MILLISECONDS - 1)) // MILLISECONDS)
+            return func.sum((columns.audio_milliseconds + (_MILLISECONDS - 1)) // _MILLISECONDS)
         case Counted.DOLLARS:
             return func.sum(columns.cost)
         case Counted.CONCURRENT:

@@ -1,7 +1,9 @@
-"""The gateway beside nginx and a bare aiohttp relay, in interleaved rounds on two cores.
+"""The gateway, its limits in memory or in Redis, beside nginx and a bare aiohttp relay: in interleaved rounds
+on two cores.
 
-The contestant runs alone on the first core, load client and fake upstream on the second. Figures are
-reported, never judged, for a busy machine is no mistake. A failed request or a wrong byte is one: exit 1.
+The contestant runs alone on the first core; load client, fake upstream and the Redis of a contestant that has
+one on the second. Figures are reported, never judged, for a busy machine is no mistake. A failed request or a
+wrong byte is one: exit 1.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,6 +23,7 @@ from rich.console import Console
 from tests.bench import report
 from tests.bench.contestants import (
     CONTESTANTS,
+    GATEWAY_REDIS,
     NGINX,
     BenchFailed,
     Place,
@@ -28,10 +31,12 @@ from tests.bench.contestants import (
     free_port,
     nginx_program,
     output_of,
-    pinned,
     started,
 )
-from tests.bench.load import MEASURES, Figures
+from tests.bench.cores import Cores, pinned, two_cores
+from tests.bench.figures import Figures
+from tests.bench.load import MEASURES
+from tests.bench.own_redis import redis_is_there, redis_on
 from tests.bench.payloads import UPSTREAM_KEY
 
 _OPEN_FILES: Final = 8192
@@ -51,9 +56,9 @@ SHORT: Final = Length(3, {"memory": 1, "json": 2, "stream": 3, "latency": 3})
 class Bench:
     """Takes the measures, one at a time."""
 
-    def __init__(self, *, length: Length, cores: tuple[int, int], folder: Path, console: Console) -> None:
+    def __init__(self, *, length: Length, cores: Cores, folder: Path, console: Console) -> None:
         self._length = length
-        self._contestant_core, self._load_core = cores
+        self._cores = cores
         self._folder = folder
         self._console = console
 
@@ -73,7 +78,7 @@ class Bench:
 
     @asynccontextmanager
     async def _upstream(self) -> AsyncIterator[int]:
-        with pinned(self._load_core):
+        with pinned(self._cores.other):
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.bench.upstream", stdout=asyncio.subprocess.PIPE
             )
@@ -86,18 +91,23 @@ class Bench:
 
     async def _contestant(self, name: str, upstream: int) -> Figures:
         figures: Figures = {}
-        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            async with started(
-                name, Place(Path(folder), free_port(), upstream), self._contestant_core
-            ) as running:
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder, self._redis(name, folder) as redis:
+            place = Place(Path(folder), free_port(), upstream, redis)
+            async with started(name, place, self._cores.measured) as running:
                 for measure in MEASURES:
                     figures |= await self._measure(measure, running, upstream)
         return figures
 
+    def _redis(self, name: str, folder: str) -> AbstractContextManager[str]:
+        """Where the contestant's Redis is; empty for one that has none."""
+        needs_one = name == GATEWAY_REDIS
+        return redis_on(self._cores.other, Path(folder)) if needs_one else nullcontext("")
+
     async def _measure(self, name: str, running: Running, upstream: int) -> Figures:
         command = [sys.executable, "-m", "tests.bench.load", name, "--port", str(running.port)]
         command += ["--pid", str(running.pid), "--key", running.client_key, "--upstream-port", str(upstream)]
-        with pinned(self._load_core):
+        command += ["--redis", running.redis]
+        with pinned(self._cores.other):
             measured: Figures = json.loads(
                 await output_of([*command, "--seconds", str(self._length.seconds[name])])
             )
@@ -112,7 +122,10 @@ def _raise_open_files() -> None:
 def _names(asked: list[str], console: Console) -> list[str]:
     if NGINX in asked and nginx_program() is None:
         console.print("nginx is not installed: the gateway is compared with the bare relay alone.")
-        return [name for name in asked if name != NGINX]
+        asked = [name for name in asked if name != NGINX]
+    if GATEWAY_REDIS in asked and not redis_is_there():
+        console.print("redis-server is not installed: what limits in Redis cost is not measured.")
+        asked = [name for name in asked if name != GATEWAY_REDIS]
     return asked
 
 
@@ -128,18 +141,12 @@ def main() -> None:
     )
     asked = parser.parse_args()
     console = Console(highlight=False)
-    if sys.platform != "linux":
-        sys.exit("The bench needs Linux: it reads CPU time from /proc and pins processes to cores.")
+    cores = two_cores(console)
     _raise_open_files()
-    usable = sorted(os.sched_getaffinity(0))
-    if len(usable) < 2:
-        console.print(
-            "This machine gives one core: load and contestant share it, and the figures mean little."
-        )
     names = _names(asked.only, console)
     length = SHORT if asked.short else FULL
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        bench = Bench(length=length, cores=(usable[0], usable[-1]), folder=Path(folder), console=console)
+        bench = Bench(length=length, cores=cores, folder=Path(folder), console=console)
         try:
             rounds = asyncio.run(bench.rounds(names))
         except BenchFailed as error:

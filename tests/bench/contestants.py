@@ -1,18 +1,21 @@
-"""Who is measured: nginx, the bare relay, the gateway; each a plain process before the same fake upstream."""
+"""Who is measured: nginx, the bare relay, the gateway with its limits in memory and in Redis; each a plain
+process before the same fake upstream."""
 
 import asyncio
 import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.bench.cores import pinned
 from tests.bench.payloads import UPSTREAM_KEY
 
 GATEWAY: Final = "gateway"
+GATEWAY_REDIS: Final = "gateway, Redis"
 BARE: Final = "bare relay"
 NGINX: Final = "nginx"
 
@@ -51,11 +54,13 @@ http {{
 
 
 class Place(NamedTuple):
-    """Where a contestant runs: an empty folder, a free port, and the upstream's port."""
+    """Where a contestant runs: an empty folder, a free port, the upstream's port, and the URL of the Redis that
+    it may use, if any."""
 
     folder: Path
     port: int
     upstream_port: int
+    redis: str = ""
 
 
 class Plan(NamedTuple):
@@ -72,6 +77,7 @@ class Running(NamedTuple):
     pid: int
     port: int
     client_key: str
+    redis: str = ""
 
 
 class BenchFailed(Exception):
@@ -111,6 +117,7 @@ async def _gateway(place: Place) -> Plan:
         "GATEWAY_UPSTREAM__BASE_URL": f"http://127.0.0.1:{place.upstream_port}/v1",
         "GATEWAY_UPSTREAM__API_KEY": UPSTREAM_KEY,
         "GATEWAY_KEY_PEPPER": "the pepper of the bench",
+        "GATEWAY_REDIS_URL": place.redis,
     }
     gateway = [sys.executable, "-m", "gateway"]
     create = [*gateway, "keys", "create", "--team", "bench", "--name", "bench"]
@@ -122,6 +129,7 @@ CONTESTANTS: Final[dict[str, Callable[[Place], Awaitable[Plan]]]] = {
     NGINX: _nginx,
     BARE: _bare_relay,
     GATEWAY: _gateway,
+    GATEWAY_REDIS: _gateway,
 }
 
 
@@ -154,7 +162,7 @@ async def started(name: str, place: Place, core: int) -> AsyncIterator[Running]:
         )
     try:
         await _listens(name, process, place.port, log)
-        yield Running(process.pid, place.port, plan.client_key)
+        yield Running(process.pid, place.port, plan.client_key, place.redis)
     finally:
         await _stop(process)
 
@@ -194,14 +202,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Processes that are started inside run on `core` alone, where the machine has that many."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core} & before or before)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

@@ -1,6 +1,7 @@
 """The load: one measure of one contestant, in a process of its own. Prints JSON; exit 1 for a wrong answer.
 
-CPU is read here, at the window's very beginning and end, from the contestant's process tree (`--pid`).
+CPU is read here, at the window's very beginning and end, from the contestant's process tree (`--pid`). Its
+Redis (`--redis`), if it has one, tells of its own.
 """
 
 import argparse
@@ -20,9 +21,9 @@ import uvloop
 
 from tests.bench import procfs
 from tests.bench.client import Caller
+from tests.bench.figures import Figures, percentile
+from tests.bench.own_redis import Work, work_of
 from tests.bench.payloads import ANSWER, EVENT_BYTES, Pace, request, stream
-
-Figures = dict[str, float]
 
 CONNECTIONS: Final = 48
 STREAMS: Final = 200
@@ -43,6 +44,7 @@ class Target(NamedTuple):
     pid: int
     key: str
     upstream_port: int
+    redis: str = ""
 
     def post(self, body: bytes) -> bytes:
         """The whole request, as an SDK would send it."""
@@ -75,6 +77,10 @@ class Target(NamedTuple):
         writer.close()
         return counts
 
+    async def redis_work(self) -> Work | None:
+        """What the contestant's Redis has done so far; None when there is none."""
+        return await work_of(self.redis) if self.redis else None
+
 
 def _check(callers: list[Caller]) -> None:
     failures = [caller.failure for caller in callers if caller.failure]
@@ -86,10 +92,6 @@ def _leave(callers: list[Caller]) -> None:
     _check(callers)
     for caller in callers:
         caller.leave()
-
-
-def _percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 class Window:
@@ -112,19 +114,30 @@ async def measure_json(target: Target, seconds: float) -> Figures:
         caller.ask()
     await asyncio.sleep(_WARM_SECONDS)
     _check(callers)
-    before = await target.upstream_counts()
+    redis, before = await target.redis_work(), await target.upstream_counts()
     window, answers = Window(target.pid), -sum(caller.answers for caller in callers)
     await asyncio.sleep(seconds)
     took, cpu = window.close()
     answers += sum(caller.answers for caller in callers)
-    after = await target.upstream_counts()
+    after, redis_after = await target.upstream_counts(), await target.redis_work()
     _leave(callers)
     connections = after["connections"] - before["connections"] - 1  # one asked for the counts
+    requests = after["requests"] - before["requests"]
     return {
         "json_cpu_us": cpu / answers * 1e6,
         "json_per_second": answers / took,
         "json_core_share": cpu / took,
-        "upstream_connections_per_1000": connections / (after["requests"] - before["requests"]) * 1000,
+        "upstream_connections_per_1000": connections / requests * 1000,
+        **(redis_figures(redis_after.since(redis), requests) if redis and redis_after else {}),
+    }
+
+
+def redis_figures(work: Work, requests: int) -> Figures:
+    """What a Redis has done for each of so many requests."""
+    return {
+        "redis_cpu_us": work.cpu_seconds / requests * 1e6,
+        "redis_scripts": work.scripts / requests,
+        "redis_trips": work.reads / requests,
     }
 
 
@@ -184,7 +197,7 @@ async def measure_latency(target: Target, seconds: float) -> Figures:
             await asyncio.sleep(0.01)
     _leave(callers)
     measured = times[int(_WARM_SECONDS * PACED_PER_SECOND) :]
-    return {"p50_us": statistics.median(measured) * 1e6, "p99_us": _percentile(measured, 0.99) * 1e6}
+    return {"p50_us": statistics.median(measured) * 1e6, "p99_us": percentile(measured, 0.99) * 1e6}
 
 
 async def measure_memory(target: Target, seconds: float) -> Figures:
@@ -237,8 +250,9 @@ if __name__ == "__main__":
     parser.add_argument("--pid", type=int, required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--upstream-port", type=int, required=True)
+    parser.add_argument("--redis", default="")
     parser.add_argument("--seconds", type=float, required=True)
     asked = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        chosen = Target(port=asked.port, pid=asked.pid, key=asked.key, upstream_port=asked.upstream_port)
+        chosen = Target(asked.port, asked.pid, asked.key, asked.upstream_port, asked.redis)
         print(json.dumps(uvloop.run(_measure(asked.measure, chosen, asked.seconds))))

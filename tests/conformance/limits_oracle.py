@@ -241,9 +241,9 @@ class Oracle:
         """Whether it was granted, or settled."""
         return hold.exchange_id in self._records
 
-    def settled_early(self, demand: Demand) -> list[str]:
-        """Whose settlements came before this budget was loaded."""
-        return [holder for holder in self._accounts[demand.bucket].early if not holder.startswith("slice:")]
+    def is_live(self, hold: Hold) -> bool:
+        """Whether it was granted, and not settled."""
+        return self.knows(hold) and not self._records[hold.exchange_id].settled
 
     def ends(self) -> Iterator[int]:
         """When leases end, those that have ended among them."""
@@ -311,4 +311,5 @@ class Oracle:
             account.known = window
         before = account.spent(window)
         account.charges.append((window, amount))
-        return [Charged(demand, before, account.spent(window))] if amount else []
+        after = account.spent(window)
+        return [Charged(demand, before, after)] if after != before else []

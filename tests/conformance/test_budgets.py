@@ -4,13 +4,19 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis import Redis
 
 from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode
 from gateway.core.policy import Period
 from gateway.core.spending import Spending, UnderWay
-from gateway.limits.budget import MOST
+from gateway.limits.bucket import MICRO
+from gateway.limits.budget import MOST, Edges, State, carried
 from gateway.limits.interfaces import MOST_SHOWN, Hold, Limiter, Look, More, Spent
+from gateway.limits.scripts import Script
+from gateway.limits.verdict import Fit
 from tests.conformance.conftest import (
     BUDGET,
     DAY,
@@ -29,6 +35,7 @@ from tests.conformance.conftest import (
     spent,
     unloaded,
 )
+from tests.support.redis_server import RedisServer
 
 TO_MIDNIGHT = 46_400.0
 """Seconds from the worlds' beginning to the end of their first day."""
@@ -901,3 +908,49 @@ class TestManyAtOnce:
         amounts = await asyncio.gather(*(exchange(number) for number in range(200)))
         assert await numbers(loaded) == (sum(amounts), 0)
         assert await loaded.look(hold_of(SLOTS).demands) == [Look(0)]
+
+
+def found_in_lua(
+    server: RedisServer, state: State, edges: Edges, now: int, more: int, amount: int
+) -> tuple[State | None, int]:
+    """What budget.lua finds of this state, and whether so much more fits. `now`: microseconds."""
+    text = Script.of("bucket.lua", "demand.lua", "budget.lua").text + (
+        "local budget = demand_of(ARGV[1])\n"
+        "budget.bucket = KEYS[1]\n"
+        "redis.call('HSET', KEYS[1], 'start', ARGV[2], 'spent', ARGV[3], 'held', ARGV[4], 'aside', ARGV[5])\n"
+        "look_up(budget, 'ex_1', tonumber(ARGV[6]))\n"
+        "redis.call('DEL', KEYS[1])\n"
+        "local fit = fit_of(budget, tonumber(ARGV[7]))\n"
+        "return { budget.loaded and 1 or 0, budget.start, budget.spent, budget.held, budget.aside, fit }"
+    )
+    words = f"budget 0 {amount} {' '.join(map(str, edges))} enforce"
+    with Redis.from_url(server.url) as client:
+        found = client.eval(text, 1, "{arithmetic}", words, *state, now, more)
+    loaded, start, spent, held, set_aside, fit = found
+    return State(start, spent, held, set_aside) if loaded else None, fit
+
+
+class TestArithmetic:
+    """budget.lua is budget.py once more."""
+
+    @given(
+        start=st.integers(0, 5),
+        sums=st.lists(st.integers(0, MOST // 4) | st.integers(0, 9), min_size=4, max_size=4),
+        amount=st.integers(0, MOST) | st.integers(0, 30),
+        elapsed=st.integers(-2_000_000, 5_000_000) | st.sampled_from([-1, 0, 999_999, 1_000_000, 2_000_000]),
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_lua_finds_what_python_finds(
+        self, redis_server: RedisServer, start: int, sums: list[int], amount: int, elapsed: int
+    ) -> None:
+        spent, exchanges, set_aside, more = sums
+        this = 1_795_000_000
+        edges = (this - 1, this, this + 1, this + 2)
+        state = State((*edges, this - 7, this + 9)[start], spent, exchanges + set_aside, set_aside)
+        now = this * MICRO + elapsed
+        found, fit = found_in_lua(redis_server, state, edges, now, more, amount)
+        expected = carried(state, edges, now / MICRO)
+        assert found == expected
+        if expected is not None:
+            fits, would_fit = expected.fits(more, amount), expected.would_fit(more, amount)
+            assert fit == (Fit.YES if fits else Fit.SET_ASIDE if would_fit else Fit.NO)

@@ -9,17 +9,17 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from enum import StrEnum
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -38,7 +38,8 @@ from tests.conformance.limits_oracle import MICRO, Oracle, window_number
 from tests.support.clock import ManualClock
 from tests.support.redis_server import RedisServer
 
-T = TypeVar("T")
+Caller = tuple[Principal, str]
+"""Who, and on which model."""
 
 TICK = 15_625
 """Microseconds: a 64th of a second. In multiples of it a clock of floats is exact."""
@@ -49,7 +50,7 @@ LEASE, SLICE_LEASE = 12.0, 600.0
 FOREVER = 4e8
 """Seconds for which records are kept: that they are forgotten in the end is no matter of this test."""
 
-CALLERS = [
+CALLERS: list[Caller] = [
     (Principal(subject=subject, team=team, key_id=f"k-{subject}", key_name=subject), model)
     for subject, team, model in (("alice", "search", "a"), ("alice", "search", "b"), ("bob", "billing", "a"))
 ]
@@ -155,16 +156,24 @@ budgets = st.builds(
 callers = st.sampled_from(CALLERS)
 costs = st.lists(st.integers(-2, 9), min_size=4, max_size=4)
 """Of each limit; below nothing: the exchange does not draw on it."""
-amounts = st.lists(st.integers(0, 12) | st.sampled_from([1, 10**10]), min_size=4, max_size=4)
+amounts = st.lists(st.integers(0, 12) | st.sampled_from([1, 2**52]), min_size=4, max_size=4)
 mores = st.lists(st.integers(0, 6), min_size=4, max_size=4)
-ledgers = st.sampled_from([0, 5, 15, None, None])
+ledgers = st.sampled_from([0, 5, 15, None])
 """What was spent, for budgets that have to be loaded; none: nobody loads them."""
+someone = st.integers(0, 9)
+"""An exchange, usually one that holds something."""
+
+
+class Fate(StrEnum):
+    """What becomes of an exchange while Redis is empty."""
+
+    FORGOTTEN = "forgotten"
+    RENEWED = "renewed"
+    SETTLED = "settled"
 
 
 class LimiterMachine(RuleBasedStateMachine):
     """A story of one store."""
-
-    holds: Bundle[Hold] = Bundle("holds")
 
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], store: Store) -> None:
         super().__init__()
@@ -172,7 +181,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self._store = store
         self._begin(START)
         self._limits: list[Limit | Budget] = []
-        self._number = 0
+        self._holds: list[Hold] = []
         self._made: dict[str, int] = {}
         """When each hold was."""
         self._strangers: set[str] = set()
@@ -183,100 +192,77 @@ class LimiterMachine(RuleBasedStateMachine):
     def begin(self, limits: list[Limit | Budget]) -> None:
         self._limits = [replace(limit, name=f"{limit.name}-{index}") for index, limit in enumerate(limits)]
 
-    @rule(target=holds, caller=callers, wanted=costs, ledger=ledgers)
-    def reserve(self, caller: tuple[Principal, str], wanted: list[int], ledger: int | None) -> Hold:
+    @rule(caller=callers, wanted=costs, ledger=ledgers)
+    def reserve(self, caller: Caller, wanted: list[int], ledger: int | None) -> None:
         pairs = [pair for pair in zip(self._limits, wanted, strict=False) if pair[1] >= 0]
-        demands = [self._demand(limit, caller, cost) for limit, cost in pairs or [(self._limits[0], 1)]]
-        hold = self._hold("ex", demands)
-        self._reserve(hold, ledger)
-        return hold
+        self._reserve(self._hold("ex", caller, pairs or [(self._limits[0], 1)]), ledger)
 
-    @rule(target=holds, caller=callers, wanted=costs)
-    def set_aside(self, caller: tuple[Principal, str], wanted: list[int]) -> Any:
-        pairs = [pair for pair in zip(self._limits, wanted, strict=False) if isinstance(pair[0], Budget)]
-        if not pairs:
-            return multiple()
-        hold = self._hold("slice:r1", [self._demand(limit, caller, max(1, cost)) for limit, cost in pairs])
-        self._reserve(hold, 0)
-        return hold
+    @rule(caller=callers, wanted=costs)
+    def set_aside(self, caller: Caller, wanted: list[int]) -> None:
+        budgets = [
+            (limit, max(1, cost))
+            for limit, cost in zip(self._limits, wanted, strict=False)
+            if isinstance(limit, Budget)
+        ]
+        if budgets:
+            self._reserve(self._hold("slice", caller, budgets), 0)
 
-    @rule(hold=holds)
-    def ask_again(self, hold: Hold) -> None:
-        if self._is_recent(hold) and hold.exchange_id not in self._strangers:
+    @precondition(lambda self: self._recent())
+    @rule(who=someone)
+    def ask_again(self, who: int) -> None:
+        hold = self._choose(who)
+        if hold.exchange_id not in self._strangers:
             self._reserve(hold, None)
 
-    @rule(together=st.lists(st.tuples(holds, amounts), min_size=1, max_size=3))
-    def settle(self, together: list[tuple[Hold, list[int]]]) -> None:
-        spents = [
-            Spent(hold, tuple(spent[: len(hold.demands)]))
-            for hold, spent in together
-            if self._is_recent(hold)
-        ]
-        charged = self._run(self._store.limiter.settle(spents))
-        assert list(charged) == [each for spent in spents for each in self._oracle.settle(spent)]
+    @precondition(lambda self: self._recent())
+    @rule(together=st.lists(st.tuples(someone, amounts), min_size=1, max_size=3))
+    def settle(self, together: list[tuple[int, list[int]]]) -> None:
+        self._settle([(self._choose(who), spent) for who, spent in together])
 
-    @rule(together=st.lists(st.tuples(holds, mores), min_size=1, max_size=3))
-    def extend(self, together: list[tuple[Hold, list[int]]]) -> None:
-        growing = [
-            More(hold, tuple(more[: len(hold.demands)])) for hold, more in together if self._is_recent(hold)
-        ]
+    @precondition(lambda self: self._recent())
+    @rule(together=st.lists(st.tuples(someone, mores), min_size=1, max_size=3))
+    def extend(self, together: list[tuple[int, list[int]]]) -> None:
+        holds = [(self._choose(who), more) for who, more in together]
+        growing = [More(hold, tuple(more[: len(hold.demands)])) for hold, more in holds]
         exhausted = self._run(self._store.limiter.extend(growing))
         assert list(exhausted) == [self._oracle.extend(more) for more in growing]
 
-    @rule(together=st.lists(holds, min_size=1, max_size=4))
-    def renew(self, together: list[Hold]) -> None:
-        live = [hold for hold in together if self._is_recent(hold)]
-        self._strangers |= {hold.exchange_id for hold in live if not self._oracle.knows(hold)}
-        self._run(self._store.limiter.renew(live))
-        for hold in live:
-            self._oracle.renew(hold)
+    @precondition(lambda self: self._recent())
+    @rule(together=st.lists(someone, min_size=1, max_size=4))
+    def renew(self, together: list[int]) -> None:
+        self._renew([self._choose(who) for who in together])
 
+    @rule(caller=callers, spent=st.integers(0, 20), under_way=st.dictionaries(someone, costs, max_size=3))
+    def load(self, caller: Caller, spent: int, under_way: dict[int, list[int]]) -> None:
+        holds = [(self._choose(who), amounts[0]) for who, amounts in under_way.items() if self._recent()]
+        self._load_all(caller, spent, holds)
+
+    @precondition(lambda self: self._recent())
     @rule(
         caller=callers,
-        spent=st.integers(0, 20),
-        under_way=st.dictionaries(holds, st.integers(0, 12), max_size=3),
-        lags=st.booleans(),
+        fates=st.dictionaries(someone, st.tuples(st.sampled_from(Fate), amounts, st.booleans()), max_size=4),
     )
-    def load(self, caller: tuple[Principal, str], spent: int, under_way: dict[Hold, int], lags: bool) -> None:
-        """`lags`: the ledger knows nothing yet of what was settled before it was asked."""
-        for limit in self._limits:
-            if isinstance(limit, Budget):
-                demand = self._demand(limit, caller, 0)
-                admitted = {hold.exchange_id: amount for hold, amount in under_way.items() if not hold.slice}
-                if lags:
-                    admitted |= dict.fromkeys(self._oracle.settled_early(demand), 9)
-                self._load(demand, Spending(spent, tuple(itertools.starmap(UnderWay, admitted.items()))))
-
-    @rule(
-        caller=callers,
-        renewed=st.lists(holds, max_size=3),
-        settled=st.lists(st.tuples(holds, amounts), max_size=3),
-        under_way=st.dictionaries(holds, st.integers(0, 12), max_size=3),
-        lags=st.booleans(),
-    )
-    def come_back_empty(
-        self,
-        caller: tuple[Principal, str],
-        renewed: list[Hold],
-        settled: list[tuple[Hold, list[int]]],
-        under_way: dict[Hold, int],
-        lags: bool,
-    ) -> None:
-        """As a Redis that was restarted. Exchanges go on meanwhile, and then the ledger is asked."""
+    def come_back_empty(self, caller: Caller, fates: dict[int, tuple[Fate, list[int], bool]]) -> None:
+        """As a Redis that was restarted: exchanges go on, and then the ledger is asked. It may know that one
+        is under way which has been settled since."""
+        known = [(self._choose(who), *fate) for who, fate in fates.items()]
         self._begin(self._oracle.now)
-        self.renew(renewed)
-        self.settle(settled)
-        self.load(caller, 7, under_way, lags)
+        self._renew([hold for hold, fate, _, _ in known if fate is Fate.RENEWED])
+        self._settle([(hold, spent) for hold, fate, spent, _ in known if fate is Fate.SETTLED])
+        self._load_all(caller, 3, [(hold, 4) for hold, _, _, admitted in known if admitted])
 
     @rule(ticks=st.integers(1, 64) | st.integers(1, 64 * 5) | st.integers(1, 64 * 3600 * 50))
     def wait(self, ticks: int) -> None:
         self._pass(self._oracle.now + ticks * TICK)
 
-    @rule(which=st.sampled_from([0, 0, 0, 1, 2, 3, 6]), off=st.integers(-1, 1))
-    def wait_for_an_end(self, which: int, off: int) -> None:
-        """To where something changes, or a moment before, or after."""
-        ends = sorted({end + off * TICK for end in self._ends() if end + off * TICK > self._oracle.now})
-        self._pass(ends[min(which, len(ends) - 1)] if ends else self._oracle.now + TICK)
+    @rule(of=st.sampled_from(["lease", "window", "window", "wait"]), off=st.integers(-1, 1))
+    def wait_for_an_end(self, of: str, off: int) -> None:
+        """To where something changes next, or a moment before, or after."""
+        ends = {"lease": self._oracle.ends, "window": self._window_ends, "wait": lambda: self._retry_at}[of]()
+        later = [
+            end + off * TICK for end in ends if self._oracle.now < end + off * TICK < self._oracle.now + YEAR
+        ]
+        self._pass(min(later, default=self._oracle.now + TICK))
 
     @invariant()
     def everything_is_as_the_oracle_says(self) -> None:
@@ -299,14 +285,44 @@ class LimiterMachine(RuleBasedStateMachine):
         demands = [self._demand(limit, caller, 0) for limit in self._limits for caller in CALLERS]
         return list({demand.bucket: demand for demand in demands}.values())
 
-    def _demand(self, limit: Limit | Budget, caller: tuple[Principal, str], cost: int) -> Demand:
+    def _demand(self, limit: Limit | Budget, caller: Caller, cost: int) -> Demand:
         return demand_of(limit, bucket_of("*", limit, *caller), cost, self._oracle.now / MICRO)
 
-    def _hold(self, prefix: str, demands: list[Demand]) -> Hold:
-        self._number += 1
-        hold = Hold(f"{prefix}:{self._number}", tuple(demands), slice=prefix.startswith("slice"))
+    def _hold(self, kind: str, caller: Caller, wanted: list[tuple[Limit | Budget, int]]) -> Hold:
+        demands = tuple(self._demand(limit, caller, cost) for limit, cost in wanted)
+        hold = Hold(f"{kind}:{len(self._holds)}", demands, slice=kind == "slice")
         self._made[hold.exchange_id] = self._oracle.now
+        self._holds.append(hold)
         return hold
+
+    def _recent(self) -> list[Hold]:
+        """From this window or the one before it, by all calendars: nobody holds on for longer. The last
+        ones first."""
+        return [hold for hold in reversed(self._holds) if self._is_recent(hold)]
+
+    def _choose(self, who: int) -> Hold:
+        """Of those that hold something the last ones first, then the others."""
+        order = sorted(self._recent(), key=lambda hold: not self._oracle.is_live(hold))
+        return order[who % len(order)]
+
+    def _settle(self, together: list[tuple[Hold, list[int]]]) -> None:
+        spents = [Spent(hold, tuple(spent[: len(hold.demands)])) for hold, spent in together]
+        charged = self._run(self._store.limiter.settle(spents))
+        expected = [each for spent in spents for each in self._oracle.settle(spent)]
+        assert [each for each in charged if each.after != each.before] == expected
+
+    def _renew(self, holds: list[Hold]) -> None:
+        self._strangers |= {hold.exchange_id for hold in holds if not self._oracle.knows(hold)}
+        self._run(self._store.limiter.renew(holds))
+        for hold in holds:
+            self._oracle.renew(hold)
+
+    def _load_all(self, caller: Caller, spent: int, under_way: list[tuple[Hold, int]]) -> None:
+        admitted = {hold.exchange_id: max(0, amount) for hold, amount in under_way if not hold.slice}
+        spending = Spending(spent, tuple(itertools.starmap(UnderWay, admitted.items())))
+        for limit in self._limits:
+            if isinstance(limit, Budget):
+                self._load(self._demand(limit, caller, 0), spending)
 
     def _reserve(self, hold: Hold, ledger: int | None) -> None:
         """`ledger`: what was spent, for budgets that have to be loaded first; none: they stay unloaded."""
@@ -333,9 +349,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self._oracle.now = now
         self._run(self._store.set_time(now))
 
-    def _ends(self) -> Iterator[int]:
-        yield from (at for at in self._retry_at if at < self._oracle.now + YEAR)
-        yield from self._oracle.ends()
+    def _window_ends(self) -> Iterator[int]:
         for limit in self._limits:
             if isinstance(limit, Budget):
                 window = self._demand(limit, CALLERS[0], 0).window
@@ -344,13 +358,9 @@ class LimiterMachine(RuleBasedStateMachine):
                 yield from (increase.until * MICRO for increase in limit.increases)
 
     def _is_recent(self, hold: Hold) -> bool:
-        """Whether it is from this window or the one before it, by all calendars."""
-        made = self._made.get(hold.exchange_id, START)
-        return all(
-            window_number(demand.limit, self._oracle.now) - window_number(demand.limit, made) <= 1
-            for demand in hold.demands
-            if isinstance(demand.limit, Budget)
-        )
+        made, now = self._made[hold.exchange_id], self._oracle.now
+        limits = [demand.limit for demand in hold.demands if isinstance(demand.limit, Budget)]
+        return all(window_number(limit, now) - window_number(limit, made) <= 1 for limit in limits)
 
 
 def _in_order(look: Look) -> Look:

@@ -182,10 +182,10 @@ async def test_limits_in_redis_hold_for_all_replicas_together(tmp_path: Path) ->
 
 async def test_without_redis_the_house_goes_on_and_says_so(tmp_path: Path) -> None:
     with running_redis() as redis:
-        async with limited(tmp_path, "a: {per: team, requests: 1000, every: hour}", redis) as house_:
+        async with limited(tmp_path, "a: {per: team, requests: 100_000, every: hour}", redis) as house_:
             healthy = await house_.chat()
             assert (healthy.status, "x-gateway-degraded" in healthy.headers) == (200, False)
-            assert told(healthy)["remaining-requests"] == "999"
+            assert told(healthy)["remaining-requests"] == "99999"
             redis.stop()
 
             async def is_degraded() -> bool:

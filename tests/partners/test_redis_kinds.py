@@ -34,7 +34,7 @@ from tests.support.eventually import eventually
 from tests.support.fault_proxy import fault_proxy
 from tests.support.redis_cluster import Node, RedisCluster, running_cluster
 from tests.support.redis_sentinel import PASSWORD, SentinelGroup, running_sentinels
-from tests.support.redis_server import RedisServer, running_redis
+from tests.support.redis_server import RedisServer, ask, running_redis
 
 DAY = 86_400.0
 REQUESTS = Limit("requests", Counted.REQUESTS, (Scope.TEAM,), 5, DAY, 5)
@@ -228,8 +228,7 @@ async def test_scripts_that_are_forgotten_are_sent_again(
     async with kind.limiter() as limiter:
         await limiter.reserve(hold("forgetful", SLOTS))
         for each in (server, *group.servers, *(node.server for node in cluster.nodes)):
-            async with Redis(unix_socket_path=each.path, protocol=2) as operator:
-                await operator.execute_command("SCRIPT FLUSH")
+            await ask(each.url, "SCRIPT FLUSH")
         assert isinstance(await limiter.reserve(hold("forgetful", SLOTS)), Grant)
 
 
@@ -412,14 +411,23 @@ async def test_a_silent_node_keeps_only_its_own_teams_waiting(cluster: RedisClus
 
 
 async def test_a_replica_that_is_promoted_is_found_by_the_next_call(cluster: RedisCluster) -> None:
-    tag = await cluster.tag_on(cluster.nodes[2])
-    replica = cluster.nodes[5]
-    async with Kind(with_user(cluster.url)).scripts() as scripts:
-        assert await scripts.call(counted("promoted", tag)) == [1]
-        for node in (replica, cluster.nodes[2]):
-            await cluster.promote(node)
-            await scripts.call(counted("promoted", tag))
-        assert await scripts.call(counted("promoted", tag)) == [4]
+    master, replica = cluster.nodes[2], cluster.nodes[5]
+    tag = await cluster.tag_on(master)
+    async with Kind(with_user(cluster.url)).client() as client:
+        scripts = Scripts(client=client, timeout=PATIENT)
+        async with running(scripts.run):
+            assert await scripts.call(counted("promoted", tag)) == [1]
+            await cluster.promote(replica)
+            assert await scripts.call(counted("promoted", tag)) == [2]
+            assert await cluster.owner(_slot(tag)) is replica
+            # and for all of its slots, without another error
+            await eventually(lambda: f"127.0.0.1:{replica.port}" in map(_address, client.masters))
+            assert f"127.0.0.1:{master.port}" not in map(_address, client.masters)
+
+
+def _address(node: Redis) -> str:
+    options = node.get_connection_kwargs()
+    return f"{options['host']}:{options['port']}"
 
 
 async def test_limits_go_on_after_the_death_of_a_master() -> None:

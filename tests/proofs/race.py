@@ -25,6 +25,8 @@ CLIENTS = 50
 """Of each worker."""
 REFUSED_OFTEN = 3
 """So often a client is refused by the budget before it leaves."""
+MOST_SECONDS = 45.0
+"""That a round may take; it takes about one."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,10 @@ class Wish(NamedTuple):
 
 
 async def race(part: Part) -> Told:
-    """Let all clients of this worker run until none of them gets anything any more."""
+    """Let all clients of this worker run until none of them gets anything any more. Raises TimeoutError when
+    they cannot, since slots are never free again."""
     told, demands = Told(), Demands(clock=SystemClock())
-    async with limiter_at(part.url) as limiter:
+    async with limiter_at(part.url) as limiter, asyncio.timeout(MOST_SECONDS):
         clients = [_Client(part, number, limiter, demands, told) for number in range(CLIENTS)]
         await asyncio.gather(*(client.run() for client in clients))
     return told

@@ -132,7 +132,7 @@ def policy_of(team: str, chance: Random) -> Policy:
     """Some limits of every kind: tight ones and wide ones."""
 
     def some(amount: int) -> int:
-        return round(amount * 10 ** chance.uniform(-1, 0.5))
+        return round(amount * 10 ** chance.uniform(-0.5, 1))
 
     limits = [
         Limit("second", Counted.REQUESTS, (Scope.TEAM,), some(50), 1.0, some(60)),

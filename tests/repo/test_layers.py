@@ -14,7 +14,7 @@ TOOLS: Final = {"wire", "telemetry", "background", "database"}
 CONCERNS: Final = {
     *{"auth", "policies", "limits", "filters", "shaping", "upstream", "metering", "ownership"},
 }
-JOURNEY: Final = {"gate", "expectation", "accounting", "relay", "oversight", "pipeline"}
+JOURNEY: Final = {"gate", "expectation", "accounting", "recovery", "relay", "oversight", "pipeline"}
 EDGES: Final = {"server", "admin"}
 BELOW_APP: Final = GROUND | TOOLS | CONCERNS | JOURNEY | EDGES
 
@@ -25,6 +25,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "gate": GROUND,
     "expectation": GROUND | TOOLS | CONCERNS,
     "accounting": GROUND | TOOLS | CONCERNS | {"expectation"},
+    "recovery": GROUND | TOOLS | CONCERNS,
     "relay": GROUND | TOOLS | CONCERNS,
     "oversight": GROUND | TOOLS | CONCERNS | {"relay"},
     "pipeline": GROUND | TOOLS | CONCERNS | JOURNEY - {"pipeline"},

@@ -17,11 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from redis.asyncio import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from tests.support.eventually import eventually
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import RedisServer, ask, free_port
 
 _NODE_TIMEOUT_MS: Final = 1000
 _MOVED_TOGETHER: Final = 100
@@ -47,8 +46,7 @@ class Node:
 
     async def ask(self, *words: object) -> Any:
         """The reply to one command, on a connection of its own, text decoded."""
-        async with Redis(unix_socket_path=self.server.path, decode_responses=True, protocol=2) as client:
-            return await client.execute_command(*words)
+        return await ask(self.server.url, *words)
 
     async def state(self) -> dict[str, str]:
         """What CLUSTER INFO says."""
@@ -121,12 +119,18 @@ class RedisCluster:
             await node.ask("CLUSTER", "SETSLOT", slot, "NODE", to.id)
 
     async def promote(self, replica: Node) -> None:
-        """Let a replica take its master's place, in agreement with it. Returns when every master knows."""
-        await eventually(lambda: _follows(replica))
-        await replica.ask("CLUSTER", "FAILOVER")
-        await eventually(lambda: self._is_master_for_all(replica))
+        """Let a replica take its master's place, in agreement with it. Returns when every node knows.
 
-    async def _is_master_for_all(self, node: Node) -> bool:
+        Not at once again with the same two: for some seconds they disagree about whose turn it was.
+        """
+        await eventually(lambda: _follows(replica))
+        port = (await replica.ask("ROLE"))[2]
+        master = next(node for node in self.nodes if node.port == port)
+        await eventually(lambda: _knows_as_replica(master, replica))
+        await replica.ask("CLUSTER", "FAILOVER")
+        await eventually(lambda: self._all_see_as_master(replica))
+
+    async def _all_see_as_master(self, node: Node) -> bool:
         views = [await other.ask("CLUSTER SLOTS") for other in self.nodes if other.server.runs]
         return all(any(entry[2][1] == node.port for entry in view) for view in views)
 
@@ -164,6 +168,10 @@ class RedisCluster:
 
 async def _knows(node: Node, other: Node) -> bool:
     return other.id in await node.ask("CLUSTER", "NODES")
+
+
+async def _knows_as_replica(master: Node, replica: Node) -> bool:
+    return any(replica.id in line for line in await master.ask("CLUSTER", "REPLICAS", master.id))
 
 
 async def _follows(node: Node) -> bool:

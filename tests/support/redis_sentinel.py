@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from redis.asyncio import Redis
-
 from tests.support.eventually import eventually
-from tests.support.redis_server import RedisServer, binary, free_port, started
+from tests.support.redis_server import RedisServer, ask, binary, free_port, started
 
 NAME: Final = "main"
 """What the sentinels call the master."""
@@ -48,8 +46,7 @@ class Sentinel:
 
     async def ask(self, *words: object) -> Any:
         """The reply to one command, on a connection of its own, text decoded."""
-        async with Redis(port=self.port, password=PASSWORD, decode_responses=True, protocol=2) as client:
-            return await client.execute_command(*words)
+        return await ask(f"redis://:{PASSWORD}@127.0.0.1:{self.port}", *words)
 
     def stop(self) -> None:
         """As if it had crashed."""
@@ -111,9 +108,8 @@ async def running_sentinels(*options: str) -> AsyncIterator[SentinelGroup]:
             stack.callback(server.stop)
             server.start()
         first, second = servers
-        async with Redis(unix_socket_path=second.path, protocol=2) as client:
-            await client.execute_command("REPLICAOF", "127.0.0.1", first.port)
-            await eventually(lambda: _is_replicating(client))
+        await ask(second.url, "REPLICAOF", "127.0.0.1", first.port)
+        await eventually(lambda: _is_replicating(second))
         group = SentinelGroup(servers, [])
         for _ in range(_SENTINELS):
             group.sentinels.append(Sentinel(free_port()))
@@ -129,8 +125,8 @@ def _server(folder: Path, options: tuple[str, ...]) -> RedisServer:
     return RedisServer(folder, port=free_port(), options=(*at_once, *options))
 
 
-async def _is_replicating(client: Redis) -> bool:
-    return (await client.execute_command("ROLE"))[3] == b"connected"
+async def _is_replicating(server: RedisServer) -> bool:
+    return (await ask(server.url, "ROLE"))[3] == "connected"
 
 
 def _start(sentinel: Sentinel, folder: Path, master: int) -> None:

@@ -4,6 +4,7 @@ It listens on a Unix socket in a folder of its own, keeps nothing on disk, and c
 Several of them make a cluster (redis_cluster.py) or have sentinels (redis_sentinel.py).
 """
 
+import asyncio
 import os
 import random
 import shutil
@@ -17,8 +18,11 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from redis.asyncio import Redis
+
+_ASK_SECONDS: Final = 10.0
 _READY: Final = "eady to accept connections"
 _OPTIONS: Final = {
     "--port": "0",
@@ -91,6 +95,16 @@ def running_redis(*options: str) -> Iterator[RedisServer]:
             yield server
         finally:
             server.stop()
+
+
+async def ask(url: str, *words: object) -> Any:
+    """The reply to one command, on a connection of its own, text decoded: as redis-cli would do it.
+
+    Without redis-py's time-outs, which can swallow a cancellation (Python 3.11); it has one of its own.
+    """
+    client = Redis.from_url(url, socket_timeout=None, protocol=2, decode_responses=True)
+    async with asyncio.timeout(_ASK_SECONDS), client:
+        return await client.execute_command(*words)
 
 
 def started(command: Sequence[str], ready: str) -> subprocess.Popen[str]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth import api_keys
-from gateway.auth.api_keys import KeyHash, hash_secret, new_key, parse_key
+from gateway.auth.api_keys import KeyHash, hash_secret, name_in, new_key, parse_key, subject_of
 
 ID, KEY = new_key()
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -80,3 +80,11 @@ def test_a_hash_for_many_keys_is_that_for_one() -> None:
     hashes = KeyHash(b"pepper")
     _, other = new_key()
     assert [hashes.of(KEY), hashes.of(other)] == [hash_secret(b"pepper", KEY), hash_secret(b"pepper", other)]
+
+
+def test_a_subject_tells_the_name_of_its_key() -> None:
+    assert name_in(subject_of("search", "nightly/index")) == "nightly/index"
+
+
+def test_a_subject_of_another_kind_tells_none() -> None:
+    assert name_in("user:alice/web") == ""

@@ -1,5 +1,6 @@
 """`gateway check`: every mistake, with file and line."""
 
+from tests.support.redis_server import running_redis
 from tests.unit.cli.conftest import Installation
 
 
@@ -38,3 +39,42 @@ def test_no_secret_is_told(gateway: Installation) -> None:
     assert checked.exit_code == 1
     assert "too short" not in checked.output
     assert "sk-sec" not in checked.output
+
+
+def test_a_good_redis_is_said_to_be(gateway: Installation) -> None:
+    with running_redis() as server:
+        checked = gateway("check", redis_url=server.url)
+    assert checked.exit_code == 0, checked.stderr
+    assert "✓ the Redis is good" in checked.stdout
+
+
+def test_without_a_redis_nothing_is_said_of_one(gateway: Installation) -> None:
+    assert "Redis" not in gateway("check").output
+
+
+def test_a_redis_that_evicts_is_warned_of(gateway: Installation) -> None:
+    with running_redis("--maxmemory-policy", "allkeys-lru") as server:
+        checked = gateway("check", redis_url=server.url)
+    assert checked.exit_code == 0
+    assert "the Redis is good" not in checked.stdout
+    assert checked.stderr.startswith(f"! {server.path} evicts keys")
+
+
+def test_a_redis_that_cannot_keep_limits_is_refused(gateway: Installation) -> None:
+    with running_redis("--cluster-enabled", "yes", "--maxmemory-policy", "allkeys-lru") as server:
+        checked = gateway("check", redis_url=server.url)
+    assert checked.exit_code == 1
+    assert checked.stderr == f"✗ {server.path} is a node of a cluster. Name it as redis+cluster://…\n"
+
+
+def test_a_redis_that_cannot_be_reached_is_told(gateway: Installation) -> None:
+    checked = gateway("check", redis_url="redis://me:hush@127.0.0.1:1")
+    assert checked.exit_code == 1
+    assert checked.stderr.startswith("✗ Redis cannot be reached: ")
+    assert "hush" not in checked.output
+
+
+def test_a_file_without_certificates_is_told(gateway: Installation) -> None:
+    checked = gateway("check", redis_url="rediss://localhost:1", redis_ca_file=str(gateway.folder / "ca.pem"))
+    assert checked.exit_code == 1
+    assert checked.stderr == f"✗ {gateway.folder}/ca.pem holds no certificates that can be read\n"

@@ -106,6 +106,11 @@ def test_a_budget_has_its_row(printed: Any) -> None:
     )
 
 
+def test_a_small_budget_is_told_to_the_micro_dollar(printed: Any) -> None:
+    row = printed(budget(amount=9_000_000, spent=1_230, held=15, left=8_998_755))[-1]
+    assert "0.001230 0.000015 0.000000 8.998755 9.000000 USD" in row
+
+
 def test_a_budget_of_tokens_is_in_whole_numbers(printed: Any) -> None:
     row = printed(budget(unit="output_tokens", amount=9_000, spent=7_000, held=0, left=2_000))[-1]
     assert "7,000 0 0 2,000 9,000 output tokens" in row
@@ -121,7 +126,7 @@ def test_holders_have_their_rows(printed: Any) -> None:
         "limit whose request amount unit lease ends in",
         "team-slots team search req_1 1 concurrent 11.2 s",
         "team-month team search req_1 3.000340 USD 11.2 s",
-        "team-month team search slice:r1:7 100.000000 USD 9 min 50 s",
+        "team-month team search set aside by a replica 100.000000 USD 9 min 50 s",
     ]
 
 

@@ -87,6 +87,15 @@ async def test_what_a_caller_no_longer_waits_for_is_not_sent(scripts: Scripts, r
     assert await redis.get("{t}:count") == b"1"
 
 
+async def test_of_several_calls_that_nobody_waits_for_none_is_sent(scripts: Scripts, redis: Redis) -> None:
+    task = asyncio.create_task(scripts.call(echo("never"), echo("nor this"), echo("nor that")))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await scripts.call(echo("after"))
+    assert await redis.get("{t}:count") == b"1"
+
+
 async def test_a_script_that_redis_has_forgotten_is_sent_again(scripts: Scripts, redis: Redis) -> None:
     await scripts.call(echo(1))
     await redis.script_flush()

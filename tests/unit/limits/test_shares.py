@@ -1,7 +1,6 @@
 """A replica's part of a rate; and what all replicas let through together, however Redis comes and goes."""
 
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -186,7 +185,7 @@ class TestRestoring:
         rate = rate_of(demand.limit)
         shares = Shares(margin=MARGIN)
         shares.saw(demand, rate.seconds_to_pay(debt), now=micro(100))
-        known = dict((demand.bucket, owed) for demand, owed in shares.debts(micro(100)))[demand.bucket]
+        ((_, known),) = shares.debts(micro(100))
         assert debt <= known <= debt + rate.gain // rate.per + 1 + debt // 10**9
 
 
@@ -242,8 +241,8 @@ class World:
     is_there: bool = True
     redis: Exact = field(init=False)
     everything: Exact = field(init=False)
-    """What was let through, anywhere: of it a span's sum less what was paid back in it is never more than this
-    owes at the span's end."""
+    """What was let through, anywhere. At the end of each span it owes at least what was let through in it, less
+    what was paid back."""
     most: int = 0
 
     def __post_init__(self) -> None:
@@ -320,7 +319,7 @@ class World:
 
 REPLICAS: Final = st.integers(1, 5)
 PASSING: Final = st.one_of(st.integers(0, micro(1)), st.integers(0, micro(120)))
-ASKING: Final = st.tuples(st.integers(0, 4), st.integers(1, 40), st.sampled_from([1, 3, 30, 1000, 10_000]))
+ASKING: Final = st.tuples(st.integers(0, 4), st.integers(1, 40), st.sampled_from([1, 3, 30, 1000]))
 STEPS: Final = st.lists(
     st.one_of(
         st.tuples(st.just("pass"), PASSING),
@@ -351,19 +350,19 @@ def happens(world: World, steps: list[tuple]) -> None:
                 world.come_back(*what)
 
 
-@given(REPLICAS, st.sampled_from([4000, 20_000]), st.sampled_from([1.0, 10.0, 60.0, 3600.0]), STEPS)
-@settings(max_examples=400)
+@given(REPLICAS, st.sampled_from([400, 4000]), st.sampled_from([1.0, 10.0, 60.0, 3600.0]), STEPS)
+@settings(max_examples=200)
 def test_no_span_lets_through_more_than_105_percent_of_the_size_and_what_is_paid_back(
     replicas: int, size: int, seconds: float, steps: list[tuple]
 ) -> None:
-    limit = replace(TOKENS, amount=4000, seconds=seconds, burst=size)
+    limit = replace(TOKENS, amount=400, seconds=seconds, burst=size)
     world = World(demand_on(limit), [Replica(Shares(margin=MARGIN)) for _ in range(replicas)])
     happens(world, steps)
     assert world.most <= size * MICRO * 105 // 100
 
 
 def everything_asked(replicas: int) -> list[tuple[int, int, int]]:
-    return [(number, 1, 100_000) for number in range(replicas)]
+    return [(number, 5, 1000) for number in range(replicas)]
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 4])
@@ -373,7 +372,7 @@ def everything_asked(replicas: int) -> list[tuple[int, int, int]]:
 def test_however_often_it_comes_and_goes_under_full_load(
     replicas: int, away: float, there: float, is_emptied: bool
 ) -> None:
-    world = World(DEMAND._replace(), [Replica(Shares(margin=MARGIN)) for _ in range(replicas)])
+    world = World(DEMAND, [Replica(Shares(margin=MARGIN)) for _ in range(replicas)])
     lags = [micro(0.1) * number for number in range(replicas)]
 
     def load(seconds: float) -> None:
@@ -385,11 +384,10 @@ def test_however_often_it_comes_and_goes_under_full_load(
                 return
             world.now = min(until, world.now + micro(max(0.1, seconds / 7)))
 
-    for _ in range(20):
+    for _ in range(8):
         load(there)
         world.lose(is_emptied=is_emptied)
         load(away)
         world.come_back(lags, everything_asked(replicas))
     assert world.most <= RATE.size * 1025 // 1000 + MICRO
-    assert world.most >= RATE.size
-    assert all(earlier <= later for earlier, later in pairwise(sorted(lags)))
+    assert world.most >= RATE.size - 5 * MICRO

@@ -1,5 +1,6 @@
 """Which fact of an exchange becomes which fact of a line."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,8 +36,8 @@ class OpenLedger(MemoryLedger):
     def settle(self, settlement: Settlement) -> None:
         self.settled.append(settlement)
 
-    async def recover(self) -> int:
-        return 3
+    async def recover(self) -> Sequence[Admission]:
+        return self.admitted
 
 
 class AbsentLedger(MemoryLedger):
@@ -184,4 +185,5 @@ async def test_an_attempt_before_its_time_is_a_fault_of_ours(recorder: Recorder,
 
 
 async def test_recovering_is_the_ledger_s_matter(recorder: Recorder) -> None:
-    assert await recorder.recover() == 3
+    await recorder.admit(served_exchange(), attempt(), ESTIMATE, None)
+    assert [admission.exchange_id for admission in await recorder.recover()] == [served_exchange().id]

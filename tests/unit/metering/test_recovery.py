@@ -59,8 +59,8 @@ async def test_what_a_killed_process_left_unsettled_is_found_after_its_lease(
 ) -> None:
     async with process(path, 50, 30) as child:
         child.kill()
-    assert await settle_abandoned(database, now=in_seconds(0)) == 0
-    assert await settle_abandoned(database, now=in_seconds(16)) == 20
+    assert len(await settle_abandoned(database, now=in_seconds(0))) == 0
+    assert len(await settle_abandoned(database, now=in_seconds(16))) == 20
     assert await attempts(database) == 50
     assert list(await SqlUsageReports(database).unsettled()) == []
 
@@ -68,8 +68,8 @@ async def test_what_a_killed_process_left_unsettled_is_found_after_its_lease(
 async def test_what_was_recovered_is_not_recovered_again(database: Database, path: Path) -> None:
     async with process(path, 5, 2) as child:
         child.kill()
-    assert await settle_abandoned(database, now=in_seconds(16)) == 3
-    assert await settle_abandoned(database, now=in_seconds(32)) == 0
+    assert len(await settle_abandoned(database, now=in_seconds(16))) == 3
+    assert len(await settle_abandoned(database, now=in_seconds(32))) == 0
     assert await attempts(database) == 5
 
 
@@ -79,12 +79,12 @@ async def test_of_two_who_recover_at_once_one_does(database: Database, path: Pat
     async with open_file(path) as other:
         now = in_seconds(16)
         settled = await asyncio.gather(settle_abandoned(database, now=now), settle_abandoned(other, now=now))
-    assert sorted(settled) == [0, 50]
+    assert sorted(map(len, settled)) == [0, 50]
 
 
 async def test_a_living_process_keeps_its_attempts(database: Database, path: Path) -> None:
     async with process(path, 5, 2):
-        assert await settle_abandoned(database, now=in_seconds(0)) == 0
+        assert len(await settle_abandoned(database, now=in_seconds(0))) == 0
         assert len(await SqlUsageReports(database).unsettled()) == 3
 
 
@@ -93,7 +93,7 @@ async def test_a_process_that_ended_properly_needs_no_lease_to_end(database: Dat
         assert child.stdin is not None
         child.stdin.close()
         await child.wait()
-    assert await settle_abandoned(database, now=in_seconds(0)) == 3
+    assert len(await settle_abandoned(database, now=in_seconds(0))) == 3
 
 
 async def test_two_processes_write_to_one_file(database: Database, path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_two_processes_write_to_one_file(database: Database, path: Path) -
 
 async def test_a_crash_is_settled_with_what_was_estimated(database: Database, clock: ManualClock) -> None:
     await _leave(database, clock)
-    assert await settle_abandoned(database, now=int(clock.now() * 1000) + 15_001) == 1
+    assert len(await settle_abandoned(database, now=int(clock.now() * 1000) + 15_001)) == 1
 
     def read(connection: Connection) -> dict[str, object]:
         return dict(connection.execute(select(SETTLEMENTS)).one()._mapping)
@@ -151,7 +151,7 @@ async def test_a_process_that_renews_while_it_is_searched_for_is_left_alone(
     later = int(clock.now() * 1000) + 15_001
     renewal = update(WORKERS).values(lease_until=later + 1)
     late = LateDatabase(database, lambda connection: connection.execute(renewal))
-    assert await settle_abandoned(late, now=later) == 0
+    assert len(await settle_abandoned(late, now=later)) == 0
     assert len(await SqlUsageReports(database).unsettled()) == 1
 
 

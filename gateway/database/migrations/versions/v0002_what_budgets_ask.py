@@ -17,9 +17,9 @@ VALUES (NEW.attempt_id, NEW.exchange_id, NEW.team, NEW.subject, NEW.key_id, NEW.
 """
 
 _SETTLED: Final = """
-INSERT INTO charges (team, settled_at, attempt_id, exchange_id, subject, key_id, model,
+INSERT INTO charges (settled_at, attempt_id, exchange_id, team, subject, key_id, model,
   cost, input_tokens, output_tokens, images, audio_milliseconds)
-SELECT team, NEW.settled_at, attempt_id, exchange_id, subject, key_id, model,
+SELECT NEW.settled_at, attempt_id, exchange_id, team, subject, key_id, model,
   NEW.cost, NEW.input_tokens, NEW.output_tokens, NEW.images, NEW.audio_milliseconds
 FROM under_way WHERE attempt_id = NEW.attempt_id;
 DELETE FROM under_way WHERE attempt_id = NEW.attempt_id;
@@ -36,9 +36,9 @@ WHERE NOT EXISTS (SELECT 1 FROM settlements WHERE settlements.attempt_id = admis
 """
 
 _CHARGED_SO_FAR: Final = """
-INSERT INTO charges (team, settled_at, attempt_id, exchange_id, subject, key_id, model,
+INSERT INTO charges (settled_at, attempt_id, exchange_id, team, subject, key_id, model,
   cost, input_tokens, output_tokens, images, audio_milliseconds)
-SELECT team, settled_at, admissions.attempt_id, exchange_id, subject, key_id, model,
+SELECT settled_at, admissions.attempt_id, exchange_id, team, subject, key_id, model,
   cost, input_tokens, output_tokens, images, audio_milliseconds
 FROM settlements JOIN admissions ON admissions.attempt_id = settlements.attempt_id
 """
@@ -62,10 +62,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "charges",
-        sa.Column("team", sa.Text, primary_key=True),
         sa.Column("settled_at", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("attempt_id", sa.Text, primary_key=True),
         sa.Column("exchange_id", sa.Text, nullable=False),
+        sa.Column("team", sa.Text, nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("key_id", sa.Text, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
@@ -76,6 +76,8 @@ def upgrade() -> None:
         sa.Column("audio_milliseconds", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
+    if _is_postgresql():
+        op.create_index("charges_by_team", "charges", ["team", "settled_at"])
     # First the triggers: PostgreSQL then lets nobody write to the ledger before what follows is committed.
     _after_each_line_of("admissions", "ledger_admitted", _ADMITTED)
     _after_each_line_of("settlements", "ledger_settled", _SETTLED)
@@ -84,11 +86,15 @@ def upgrade() -> None:
 
 
 def _after_each_line_of(table: str, name: str, statements: str) -> None:
-    if op.get_context().dialect.name == "sqlite":
+    if _is_postgresql():
+        op.execute(
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN {statements} RETURN NULL; END $$"
+        )
+        op.execute(f"CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+    else:
         op.execute(f"CREATE TRIGGER {name} AFTER INSERT ON {table} BEGIN {statements} END")
-        return
-    op.execute(
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN {statements} RETURN NULL; END $$"
-    )
-    op.execute(f"CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+
+
+def _is_postgresql() -> bool:
+    return op.get_context().dialect.name == "postgresql"

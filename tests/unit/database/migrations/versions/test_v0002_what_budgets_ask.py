@@ -107,14 +107,23 @@ def test_what_was_under_way_before_is_charged_when_it_is_settled(database: Datab
     assert rows(database, CHARGES) == [CHARGED]
 
 
-def test_postgresql_does_the_same_by_functions() -> None:
+def postgresql_script() -> str:
     script = StringIO()
     context = MigrationContext.configure(
         dialect_name="postgresql", opts={"as_sql": True, "output_buffer": script}
     )
     with Operations.context(context):
         import_module("gateway.database.migrations.versions.v0002_what_budgets_ask").upgrade()
+    return script.getvalue()
+
+
+def test_postgresql_does_the_same_by_functions() -> None:
+    script = postgresql_script()
     for table, name in (("admissions", "ledger_admitted"), ("settlements", "ledger_settled")):
-        assert f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql" in script.getvalue()
+        assert f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql" in script
         trigger = f"CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()"
-        assert trigger in script.getvalue()
+        assert trigger in script
+
+
+def test_postgresql_has_an_index_by_team() -> None:
+    assert "CREATE INDEX charges_by_team ON charges (team, settled_at)" in postgresql_script()
