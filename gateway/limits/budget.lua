@@ -21,6 +21,7 @@ local function is_slice(id) return string.sub(id, 1, 6) == 'slice:' end
 -- Which window it is, and the one before it (nil: not known). A budget that has begun the window which the caller is in
 -- stays there, though Redis' clock be behind.
 local function window_at(edges, start, now)
+  if now >= edges[4] * 1000000 then return edges[4], edges[3] end
   if now >= edges[3] * 1000000 then return edges[3], edges[2] end
   if now >= edges[2] * 1000000 or start == edges[2] then return edges[2], edges[1] end
   return edges[1], nil

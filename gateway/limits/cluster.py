@@ -1,7 +1,8 @@
 """A Redis Cluster: which node serves which slot, and a client for each node.
 
-Nothing is sent from here but the question for the map. Whoever sends tells what came back: a node that moved
-a slot, or that did not answer; and asks for the map anew.
+Nothing is sent from here but the question for the map. Whoever sends tells what came back, and has the map
+asked for anew. redis-py's own RedisCluster would not keep our laws: it tries calls again by itself, finds out
+too late that an idle connection is dead, and puts an address in the place of a name that TLS would check.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway.core.decision import Mode
 from gateway.core.spending import Spending
 from gateway.limits.bucket import MICRO, Rate
-from gateway.limits.connect import TIMEOUT, Client, connect, keys_of
+from gateway.limits.connect import TIMEOUT, Client, keys_of
 from gateway.limits.demands import name_of
 from gateway.limits.interfaces import (
     MOST_SHOWN,
@@ -31,8 +31,6 @@ from gateway.limits.interfaces import (
 )
 from gateway.limits.scripts import Script, ScriptCall, Scripts
 from gateway.limits.verdict import judge
-
-__all__ = ["CLOCK", "RedisLimiter", "connect"]
 
 CLOCK: Final = Script.of("clock.lua").text
 

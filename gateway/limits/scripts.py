@@ -75,11 +75,37 @@ class ScriptCall:
 
 
 @dataclass(slots=True, eq=False)
+class _Caller:
+    """Who waits for the replies to some calls."""
+
+    replies: list[Any]
+    missing: int
+    waits: asyncio.Future[list[Any]]
+    """Done as soon as nobody waits any more, for whatever reason."""
+
+    def answer(self, index: int, reply: Any) -> None:
+        self.replies[index] = reply
+        self.missing -= 1
+        if self.missing == 0 and not self.waits.done():
+            self.waits.set_result(self.replies)
+
+    def fail(self, error: Exception) -> None:
+        if self.waits.done():
+            return
+        unavailable = StoreUnavailable(f"Redis: {type(error).__name__}")
+        unavailable.__cause__ = error
+        self.waits.set_exception(unavailable)
+        self.waits.exception()  # the caller may leave before it looks; that is no fault to be logged
+
+
+@dataclass(slots=True, eq=False)
 class _Errand:
-    """One call, and where its caller waits for the reply."""
+    """One call, on its way."""
 
     call: ScriptCall
-    reply: asyncio.Future[Any]
+    caller: _Caller
+    index: int
+    """Of the reply among those that the caller waits for."""
     asking: bool = False
     """Whether it goes to a node that does not own the slot yet."""
     redirects: int = 0
@@ -98,7 +124,7 @@ class _Lane:
         errands: list[_Errand] = []
         while self.waiting and len(errands) < _MOST_TOGETHER:
             errand = self.waiting.popleft()
-            if not errand.reply.done():
+            if not errand.caller.waits.done():
                 errands.append(errand)
         return errands
 
@@ -120,18 +146,16 @@ class Scripts:
 
     async def call(self, *calls: ScriptCall) -> list[Any]:
         """The replies, in order. Raises StoreUnavailable when they come too late, or when one is an error."""
-        loop = asyncio.get_running_loop()
-        errands = [_Errand(call, loop.create_future()) for call in calls]
-        for errand in errands:
-            self._send_home(errand)
+        if not calls:
+            return []
+        caller = _Caller([None] * len(calls), len(calls), asyncio.get_running_loop().create_future())
+        for index, call in enumerate(calls):
+            self._send_home(_Errand(call, caller, index))
         try:
             async with asyncio.timeout(self._timeout):
-                return [await errand.reply for errand in errands]
+                return await caller.waits
         except TimeoutError as error:
             raise StoreUnavailable("Redis did not answer in time") from error
-        finally:
-            for errand in errands:
-                errand.reply.cancel()
 
     async def run(self) -> None:
         """Carry calls to Redis and replies back. Never returns."""
@@ -173,21 +197,21 @@ class Scripts:
     async def _do(self, node: Redis, errands: Sequence[_Errand]) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                replies = await _exchange(node, errands)
+                replies = await _travel(node, errands)
         except Exception as error:  # noqa: BLE001 - whatever it was, those who wait are told
             self._want_map()
             for errand in errands:
-                _fail(errand, error)
+                errand.caller.fail(error)
             return
         for errand, reply in zip(errands, replies, strict=True):
             if not isinstance(reply, Exception):
-                _answer(errand, reply)
+                errand.caller.answer(errand.index, reply)
             elif isinstance(reply, AskError | TryAgainError) and isinstance(self._client, Cluster):
                 self._redirect(errand, reply, node, self._client)
             else:
                 if isinstance(reply, ClusterDownError):
                     self._want_map()
-                _fail(errand, reply)
+                errand.caller.fail(reply)
 
     def _redirect(
         self, errand: _Errand, reply: AskError | TryAgainError, node: Redis, cluster: Cluster
@@ -229,12 +253,12 @@ class Scripts:
         for errand in homeless:
             node = cluster.node_of(errand.call.keys[0])
             if node is None:
-                _fail(errand, failure)
+                errand.caller.fail(failure)
             else:
                 self._put(errand, node)
 
 
-async def _exchange(node: Redis, errands: Sequence[_Errand]) -> list[Any]:
+async def _travel(node: Redis, errands: Sequence[_Errand]) -> list[Any]:
     """The replies of one node, errors of single calls among them.
 
     Written and read on the connection itself: a pipeline of redis-py costs twice as much.
@@ -294,17 +318,3 @@ def _is_of_a_replica(reply: Any) -> bool:
     if not isinstance(reply, ResponseError):
         return False
     return isinstance(reply, ReadOnlyError | MasterDownError) or "READONLY" in str(reply)
-
-
-def _answer(errand: _Errand, reply: Any) -> None:
-    if not errand.reply.done():
-        errand.reply.set_result(reply)
-
-
-def _fail(errand: _Errand, error: Exception) -> None:
-    if errand.reply.done():
-        return
-    unavailable = StoreUnavailable(f"Redis: {type(error).__name__}")
-    unavailable.__cause__ = error
-    errand.reply.set_exception(unavailable)
-    errand.reply.exception()  # its caller may leave before it looks; that is no fault to be logged

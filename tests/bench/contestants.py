@@ -54,8 +54,7 @@ http {{
 
 
 class Place(NamedTuple):
-    """Where a contestant runs: an empty folder, a free port, the upstream's port, and the URL of the Redis that
-    it may use, if any."""
+    """Where a contestant runs: an empty folder, a free port, the upstream's port, and where its Redis is."""
 
     folder: Path
     port: int

@@ -30,7 +30,7 @@ def two_cores(console: Console) -> Cores:
 
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
-    """This process, and those that are started inside, run on `core` alone, where the machine has that many."""
+    """This process, and those that it starts meanwhile, run on `core` alone if the machine has that many."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core} & before or before)
     try:

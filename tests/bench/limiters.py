@@ -23,9 +23,9 @@ _CONNECTIONS: Final = 1000
 class Way(StrEnum):
     """How limits are kept."""
 
-    MEMORY = "in memory"
-    BATCHED = "in Redis, batched"
-    UNBATCHED = "in Redis, unbatched"
+    MEMORY = "memory"
+    BATCHED = "Redis"
+    UNBATCHED = "Redis, unbatched"
 
 
 class Batched(Scripts):
@@ -41,7 +41,7 @@ class Batched(Scripts):
 
 
 class Unbatched(Scripts):
-    """Each call travels by itself, at once and on a connection of its own, as a client library would do it."""
+    """Each call travels at once and by itself, on a connection of its own, as a client library has it."""
 
     calls = 0
 

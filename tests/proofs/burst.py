@@ -22,15 +22,15 @@ from tests.support.clock import ManualClock
 CLIENTS: Final = 50
 """Of each worker."""
 LEASE: Final = 20.0
-TIME, PACE, ORDER = "{clock}", "{clock}:pace", "{clock}:order"
-"""Keys: the microsecond it is; the most of them that pass between two decisions, but for a pause of three
-seconds now and then; and a line for each decision, whose it is and when it was."""
+TIME, PACE, PAUSE, ORDER = "{clock}", "{clock}:pace", "{clock}:pause", "{clock}:order"
+"""Keys: the microsecond it is; so many pass between two decisions, at most; and so many more before each
+199th; and a line for each decision, whose it is and when it was."""
 
 CLOCK: Final = f"""
 local function now_us()
   local now = tonumber(redis.call('GET', '{TIME}'))
   now = now + 1 + now % 1000003 * 31 % tonumber(redis.call('GET', '{PACE}'))
-  if now % 199 == 0 then now = now + 3000000 end
+  if now % 199 == 0 then now = now + tonumber(redis.call('GET', '{PAUSE}')) end
   redis.call('SET', '{TIME}', string.format('%.0f', now))
   redis.call('RPUSH', '{ORDER}', ARGV[1], string.format('%.0f', now))
   return now

@@ -19,7 +19,7 @@ from gateway.core.policy import Budget, Catalogue, Counted, Limit, Period, Polic
 from gateway.limits.amounts import NOTHING
 from gateway.limits.demands import Demands
 from gateway.limits.interfaces import Demand
-from tests.proofs.burst import CLOCK, LEASE, MODELS, ORDER, PACE, TIME, Act, Burst, burst, callers
+from tests.proofs.burst import CLOCK, LEASE, MODELS, ORDER, PACE, PAUSE, TIME, Act, Burst, burst, callers
 from tests.proofs.limiter import begin, limiter_at
 from tests.proofs.replay import MICRO, Replay
 from tests.support.clock import ManualClock
@@ -38,8 +38,8 @@ BEGINNINGS = [
     "2026-11-18T13:00+01:00",  # an hour, which is nothing to anybody
 ]
 """Of windows. A burst goes on over one of them."""
-PACES = [2, 60, 3_000, 50_000]
-"""Microseconds between two decisions, at most."""
+PACES = [(2, 3_000_000), (60, 500_000), (3_000, 0), (40_000, 0), (40_000, 3_000_000)]
+"""Microseconds between two decisions, at most; and how much more in a pause."""
 DECISIONS = 1_000
 """Of each burst."""
 SKEWS = [0.0, -4.0, 3.0, 0.5]
@@ -70,14 +70,14 @@ async def test_decisions_are_those_of_an_exact_oracle(
 async def judged(url: str, redis: Redis, replicas: Workers, number: int) -> Replay:
     """A burst, and what is to be said of it."""
     chance = Random(number)
-    pace = PACES[number % len(PACES)]
-    lasts = 2.2 * DECISIONS * (pace / 2 / MICRO + 3 / 199)
+    pace, pause = PACES[number % len(PACES)]
+    lasts = 2.2 * DECISIONS * (pace / 2 + pause / 199) / MICRO
     beginning = datetime.fromisoformat(BEGINNINGS[number % len(BEGINNINGS)]).timestamp()
     start = int((beginning - lasts * chance.uniform(0.2, 0.8)) * MICRO)
     policies = [policy_of(f"team-{each}", chance) for each in range(3)]
     judge = Replay(lease=int(LEASE * MICRO))
     await redis.flushall()
-    await redis.mset({TIME: start, PACE: pace})
+    await redis.mset({TIME: start, PACE: pace, PAUSE: pause})
     await load(url, policies, judge, start)
     await redis.delete(ORDER)
     parts = [

@@ -36,7 +36,9 @@ class MemoryStore:
         self.asked = 0
         """Calls that came."""
         self.fails_next = 0
-        """So many more calls get no answer."""
+        """So many calls more get no answer."""
+        self.good_for: int | None = None
+        """So many calls more get one. None: all."""
         self.ahead = 0.0
         """Seconds by which its clock is."""
         self.number = 0
@@ -55,7 +57,9 @@ class MemoryStore:
         if self.fails_next:
             self.fails_next -= 1
             raise StoreUnavailable("gone")
-        if self.away:
+        if self.good_for is not None:
+            self.good_for -= 1
+        if self.away or (self.good_for is not None and self.good_for < 0):
             raise StoreUnavailable("gone")
 
 

@@ -9,7 +9,6 @@ Each has connections of its own, and its loops are going. What takes seconds in 
 for the deadline, which is longer: this machine does other things too.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from gateway.limits.breaker import Breaker
 from gateway.limits.connect import connect
 from gateway.limits.degraded import ResilientLimiter
 from gateway.limits.demands import Demands
-from gateway.limits.interfaces import Books, Grant, Hold, Refusal, Unloaded
+from gateway.limits.interfaces import Books, Grant, Hold, Pulse, Refusal, Share, Unloaded
 from gateway.limits.loading import BudgetLoader
 from gateway.limits.redis import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
@@ -59,6 +58,8 @@ class WatchedLimiter(RedisLimiter):
         self.asked: list[float] = []
         self.failed: list[float] = []
         """When it turned out that Redis did not answer."""
+        self.shares: list[Share] = []
+        """As beats told them."""
 
     async def reserve(self, hold: Hold) -> Grant | Refusal | Unloaded:
         self.asked.append(monotonic())
@@ -67,6 +68,11 @@ class WatchedLimiter(RedisLimiter):
         except StoreUnavailable:
             self.failed.append(monotonic())
             raise
+
+    async def beat(self, replica: str) -> Pulse:
+        pulse = await super().beat(replica)
+        self.shares.append(pulse.share)
+        return pulse
 
 
 class TeamBooks:
@@ -115,13 +121,20 @@ class Replica:
 
 @asynccontextmanager
 async def replicas(
-    urls: Sequence[str], *, books: Books, lease: float = LEASE, slice_lease: float = SLICE_LEASE
+    urls: Sequence[str],
+    *,
+    books: Books,
+    lease: float = LEASE,
+    slice_lease: float = SLICE_LEASE,
+    sentinel_password: str | None = None,
 ) -> AsyncIterator[list[Replica]]:
     """One for each URL, gone at the end. `lease`, `slice_lease`: seconds."""
     async with AsyncExitStack() as stack:
         made = []
         for number, url in enumerate(urls):
-            one = _replica(number, len(urls), url, books, lease, slice_lease)
+            client = connect(url, timeout=DEADLINE, sentinel_password=sentinel_password)
+            primary = WatchedLimiter(client=client, lease=lease, slice_lease=slice_lease, timeout=DEADLINE)
+            one = _replica(number, len(urls), primary, books, slice_lease)
             one.background.start()
             stack.push_async_callback(one.primary.close)
             stack.push_async_callback(one.background.stop, drain_seconds=1.0)
@@ -129,15 +142,11 @@ async def replicas(
         yield made
 
 
-def _replica(
-    number: int, count: int, url: str, books: Books, lease: float, slice_lease: float
-) -> Replica:
+def _replica(number: int, count: int, primary: WatchedLimiter, books: Books, slice_lease: float) -> Replica:
     clock, log = SystemClock(), Log()
     changes: list[Change] = []
     emptied: list[float] = []
     background = Background(log=log.logger)
-    client = connect(url, timeout=DEADLINE)
-    primary = WatchedLimiter(client=client, lease=lease, slice_lease=slice_lease, timeout=DEADLINE)
 
     async def on_return() -> None:
         await reservations.renew_all()

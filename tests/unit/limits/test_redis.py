@@ -150,6 +150,16 @@ class TestKeys:
         assert (fields[b"spent"], fields[b"held"]) == (b"35", b"0")
         assert not await redis.exists(f"{bucket}:leases")
 
+    async def test_looking_changes_nothing(self, limiter: RedisLimiter, redis: Redis) -> None:
+        hold = Hold("ex_1", (*TODAY.demands, *HOLD.demands))
+        await limiter.load(TODAY.demands[0], Spending(5))
+        await limiter.reserve(hold)
+        for now in (NOW - 10, NOW + 70, NOW + DAY, NOW + 9 * DAY):
+            await tell_time(redis, now)
+            before = {key: await redis.dump(key) async for key in redis.scan_iter()}
+            await limiter.look(hold.demands)
+            assert {key: await redis.dump(key) async for key in redis.scan_iter()} == before
+
     async def test_a_settlement_is_remembered_for_as_long_as_was_said(
         self, limiter: RedisLimiter, redis: Redis
     ) -> None:

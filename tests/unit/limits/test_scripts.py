@@ -64,6 +64,10 @@ async def test_calls_of_one_caller_are_answered_in_order(scripts: Scripts) -> No
     assert await scripts.call(echo("a"), echo("b"), echo("c")) == [b"a", b"b", b"c"]
 
 
+async def test_no_calls_have_no_replies(redis: Redis) -> None:
+    assert await Scripts(client=redis, timeout=0.01).call() == []
+
+
 async def test_cancelled_callers_spoil_nobodys_reply(scripts: Scripts) -> None:
     chance = random.Random(7)
     for _ in range(20):

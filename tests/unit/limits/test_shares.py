@@ -241,8 +241,8 @@ class World:
     is_there: bool = True
     redis: Exact = field(init=False)
     everything: Exact = field(init=False)
-    """What was let through, anywhere. At the end of each span it owes at least what was let through in it, less
-    what was paid back."""
+    """What was let through, anywhere. At the end of each span it owes at least what was let through in it,
+    less what was paid back."""
     most: int = 0
 
     def __post_init__(self) -> None:
@@ -365,9 +365,9 @@ def everything_asked(replicas: int) -> list[tuple[int, int, int]]:
     return [(number, 5, 1000) for number in range(replicas)]
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 4])
-@pytest.mark.parametrize("away", [0.3, 3.0, 59.0, 200.0])
-@pytest.mark.parametrize("there", [0.0, 0.2, 1.0, 30.0, 200.0])
+@pytest.mark.parametrize("replicas", [1, 4])
+@pytest.mark.parametrize("away", [0.3, 59.0, 200.0])
+@pytest.mark.parametrize("there", [0.0, 0.2, 30.0])
 @pytest.mark.parametrize("is_emptied", [False, True])
 def test_however_often_it_comes_and_goes_under_full_load(
     replicas: int, away: float, there: float, is_emptied: bool
