@@ -8,7 +8,7 @@ RUN     := .venv/bin/python -m
 PREPARE := deploy/requirements/install
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-short lock clean
+.PHONY: help run test prove check format bench bench-short bench-limits lock clean
 .SILENT:
 
 help: ## List these tasks
@@ -22,6 +22,10 @@ test: ## Run every test
 	$(PREPARE) dev
 	$(RUN) pytest -q -n $(WORKERS)
 
+prove: ## Prove limits and budgets at full size: races, accuracy, faults (some minutes)
+	$(PREPARE) dev
+	$(RUN) pytest tests/proofs --full -v
+
 check: ## Lint, format, types, import layers and the repository's promises
 	$(PREPARE) dev
 	$(RUN) ruff check .
@@ -34,13 +38,17 @@ format: ## Put imports in order and format
 	$(RUN) ruff check --select I --fix -q .
 	$(RUN) ruff format -q .
 
-bench: ## Measure against nginx and a bare aiohttp relay (about 10 min on two cores)
+bench: ## Measure against nginx and a bare aiohttp relay (about 15 min on two cores)
 	$(PREPARE) dev
 	$(RUN) tests.bench
 
-bench-short: ## The same table from shorter runs (about 3 min)
+bench-short: ## The same table from shorter runs (about 5 min)
 	$(PREPARE) dev
 	$(RUN) tests.bench --short
+
+bench-limits: ## Measure decisions about limits alone: in memory, in Redis, unbatched (a minute)
+	$(PREPARE) dev
+	$(RUN) tests.bench.decisions
 
 COMPILE = .venv/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate $(LOCKFLAGS)

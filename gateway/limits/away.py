@@ -19,7 +19,7 @@ from gateway.limits.interfaces import Demand, Grant, Hold, More, Refusal, Share,
 from gateway.limits.shares import Shares
 from gateway.limits.slices import Slices
 from gateway.limits.slots import Slots
-from gateway.limits.verdict import Fit, judge
+from gateway.limits.verdict import Fit, judge, too_soon
 
 _NOT_HELD: Final = -1
 _SOONEST: Final = 1.0
@@ -41,17 +41,15 @@ class _Found(NamedTuple):
 class _Own:
     """One exchange that was reserved here."""
 
-    __slots__ = ("alias", "held", "is_there", "lent")
+    __slots__ = ("alias", "held", "is_there")
 
     def __init__(self, hold: Hold, found: Sequence[_Found]) -> None:
         self.held = [each.demand.cost if each.fits is _YES else _NOT_HELD for each in found]
         """Of each demand."""
         nothing = tuple([demand._replace(cost=0) for demand in hold.demands])
         self.alias = Hold(f"{hold.exchange_id}:away", nothing)
-        """As Redis knows it since its return. Not by its own id: a call that seemed to fail may have reserved
-        that, and is taken back."""
-        self.lent = [0] * len(nothing)
-        """What Redis has charged rates with under the alias."""
+        """As Redis knows it since its return, to hold a slot, and what it needs beyond what it has here. Not
+        by its own id: a call that seemed to fail may have reserved that, and is taken back."""
         self.is_there = False
         """Whether Redis knows the alias."""
 
@@ -110,13 +108,13 @@ class AwayLimiter:
             elif isinstance(decision, Grant):
                 self._slots.take(demand, hold.exchange_id)
 
-    def claim(self, hold: Hold) -> Sequence[Demand] | Refusal:
-        """Take what this replica's share gives when Redis is asked as well, since others may not be back yet.
-        To be given up when Redis does not grant it."""
+    def claim(self, hold: Hold, seconds: float) -> Sequence[Demand] | Refusal:
+        """Take what this replica's share gives when Redis is asked as well, since for so many seconds others
+        may not be back. To be given up when Redis does not grant it."""
         shared = [demand for demand in hold.demands if demand.window is None]
         found = [self._find(demand) for demand in shared]
         if _refuses(found):
-            return self._refusal(found)
+            return _at_most(seconds, self._refusal(found))
         claimed = [demand for demand, each in zip(shared, found, strict=True) if each.fits is _YES]
         for demand in claimed:
             self._take(demand, hold.exchange_id, charged=True)
@@ -183,13 +181,6 @@ class AwayLimiter:
         own.is_there = True
         return own.alias
 
-    def lent(self, more: More) -> None:
-        """Redis has given so much more."""
-        own = self._here.get(more.hold.exchange_id)
-        if own is not None:
-            for index, (demand, amount) in enumerate(zip(more.hold.demands, more.amounts, strict=True)):
-                own.lent[index] += amount if demand.rate is not None else 0
-
     def dues(self) -> list[Spent]:
         """What is to be charged to Redis, each under an id of its own. Told once."""
         dues = self._shares.dues(self._now())
@@ -234,11 +225,10 @@ class AwayLimiter:
         for index, (demand, amount) in enumerate(zip(spent.hold.demands, spent.amounts, strict=True)):
             if demand.rate is not None:
                 if own.held[index] != _NOT_HELD:
-                    difference = amount - own.held[index] - own.lent[index]
-                    self._shares.spend(demand, demand.rate, difference, self._now())
+                    self._shares.spend(demand, demand.rate, amount - own.held[index], self._now())
             elif demand.window is not None:
                 self._spend(demand, exchange_id, amount)
-        return Spent(own.alias, tuple(own.lent)) if own.is_there else None
+        return Spent(own.alias, (0,) * len(own.held)) if own.is_there else None
 
     def _spend(self, demand: Demand, exchange_id: str, amount: int) -> None:
         """So much of a budget: from its slice, or charged later."""
@@ -285,6 +275,15 @@ def _taken(found: _Found) -> _Found:
     """With the level that it has once it is held."""
     demand, fits, level = found
     return found._replace(level=level + demand.cost * MICRO) if demand.rate and fits is _YES else found
+
+
+def _at_most(seconds: float, refusal: Refusal) -> Refusal:
+    """The refusal, with no longer a wait than this."""
+    deny = refusal.deny
+    if deny.retry_after is None or deny.retry_after <= seconds:
+        return refusal
+    reason = too_soon(refusal.demand, seconds) if refusal.demand.rate is not None else deny.reason
+    return replace(refusal, deny=replace(deny, reason=reason, retry_after=seconds))
 
 
 def _judged(found: Sequence[_Found]) -> Grant | Refusal:

@@ -54,7 +54,7 @@ class State(NamedTuple):
 def edges_of(period: Period, zone: str, now: float) -> Edges:
     """The edges around this moment, by the calendar of that zone. Weeks begin on Monday."""
     tz = ZoneInfo(zone)
-    this = _start(period, datetime.fromtimestamp(now, tz))
+    this = _start(period, datetime.fromtimestamp(int(now), tz))  # a fraction would be rounded, and perhaps up
     following = _next(period, this)
     # Wall-clock arithmetic throughout: a day may have 23 hours, and its midnight may not exist.
     starts = (_start(period, this - timedelta(days=1)), this, following, _next(period, following))

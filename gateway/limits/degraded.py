@@ -66,8 +66,8 @@ class ResilientLimiter:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`replica`: the name of this one, among all that share the store. `replicas`: how many there are
-        said to be, for one that has never heard. `slice_lease`: the primary's. `most_owed`: settlements kept for
-        it; beyond them the oldest is dropped, and what it held ends with its lease.
+        said to be, for one that has never heard. `slice_lease`: the primary's. `most_owed`: settlements kept
+        for it; beyond them the oldest is dropped, and what it held ends with its lease.
 
         `on_charged`: told what late settlements did to budgets. `on_clock`: told with each beat by how many
         seconds the store's clock is ahead. `on_emptied`: told that the store has lost everything.
@@ -107,8 +107,9 @@ class ResilientLimiter:
     async def reserve(self, hold: Hold) -> Grant | Refusal | Unloaded:
         if self._circuit.is_open:
             return self._away.reserve(hold)
-        if self._clock.monotonic() < self._returning_until:
-            return await self._reserve_in_both(hold)
+        returning = self._returning_until - self._clock.monotonic()
+        if returning > 0:
+            return await self._reserve_in_both(hold, returning)
         decision = await self._reserve_there(hold)
         return self._reserve_alone(hold) if decision is None else decision
 
@@ -116,14 +117,9 @@ class ResilientLimiter:
         if self._circuit.is_open:
             return [self._away.extend(more) for more in mores]
         try:
-            lacking = await self._extend_there(mores)
+            return await self._extend_there(mores)
         except StoreUnavailable:
-            self._away.begin(self._membership.share)
             return [self._away.extend(more) for more in mores]
-        for more, lacks in zip(mores, lacking, strict=True):
-            if lacks is None:
-                self._away.lent(more)
-        return lacking
 
     async def settle(self, spents: Sequence[Spent]) -> Sequence[Charged]:
         there = [told for spent in spents if (told := self._away.settle(spent)) is not None]
@@ -170,7 +166,8 @@ class ResilientLimiter:
 
     async def retire(self) -> None:
         """Give back what is set aside: for a replica that is about to stop."""
-        await self._settle_there(self._slices.give_back_all())
+        if not self._circuit.is_open:
+            await self._settle_there(self._slices.give_back_all())
 
     # Asking the store.
 
@@ -188,8 +185,8 @@ class ResilientLimiter:
             self._away.note(hold, decision)
         return decision
 
-    async def _reserve_in_both(self, hold: Hold) -> Grant | Refusal | Unloaded:
-        claimed = self._away.claim(hold)
+    async def _reserve_in_both(self, hold: Hold, seconds: float) -> Grant | Refusal | Unloaded:
+        claimed = self._away.claim(hold, seconds)
         if isinstance(claimed, Refusal):
             return claimed
         decision = await self._reserve_there(hold)
@@ -246,11 +243,10 @@ class ResilientLimiter:
             if await self._watch.over_probe(self._primary.probe()):
                 await self._go_on_after_good_probe()
             return
+        self._work.clear()  # before the rest, of which anything may be new while this waits
         self._owed.add(self._away.dues())
         await self._owed.deliver()
         self._away.end(0.0)
-        if not self._owed and not self._circuit.is_doubtful:
-            self._work.clear()
 
     async def _go_on_after_good_probe(self) -> None:
         if self._circuit.is_open and not self._circuit.good_probes:

@@ -161,7 +161,7 @@ class Shares:
         asked; or it still is from the last return, when all replicas had spent their credit."""
         most = max(rate.size, _seen(bucket, rate, self._began))
         if self._ended_before is not None:
-            overdrawn = rate.size + rate.size // CREDIT + self._gained(rate)
+            overdrawn = rate.size + rate.size // CREDIT
             most = max(most, rate.owed(overdrawn, self._ended_before, self._began))
         return -(-most // self._of)
 

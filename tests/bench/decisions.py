@@ -51,7 +51,7 @@ _BUDGETS: Final = (Budget("team-month", Counted.DOLLARS, (Scope.TEAM,), _PLENTY,
 _POLICY: Final = Policy("bench", "v1", Catalogue({}), limits=_LIMITS)
 HOLDS: Final = {
     "2 rates, 1 slot": _POLICY,
-    "2 rates, 1 slot, 1 budget": Policy("bench", "v1", Catalogue({}), limits=_LIMITS, budgets=_BUDGETS),
+    "… and 1 budget": Policy("bench", "v1", Catalogue({}), limits=_LIMITS, budgets=_BUDGETS),
 }
 CALLERS: Final = (1, 32, 256)
 
@@ -65,6 +65,11 @@ class Case(NamedTuple):
 
 
 CASES: Final = tuple(itertools.starmap(Case, itertools.product(HOLDS, CALLERS, Way)))
+
+
+class Lost(Exception):
+    """A decision is not what it should be: one call to reserve, one to settle."""
+
 
 Rounds = Mapping[Case, Sequence[Figures]]
 
@@ -83,7 +88,6 @@ COLUMNS: Final = (
     Column("p50, µs", "p50_us", 0),
     Column("p99, µs", "p99_us", 0),
     Column("calls per pipeline", "calls_per_pipeline", 1),
-    Column("decisions/s", "per_second", 0),
 )
 
 
@@ -112,11 +116,10 @@ async def _in_redis(case: Case, length: Length, url: str) -> Figures:
     async with kept_in_redis(case.way, url) as (limiter, scripts):
         callers = Callers(count=case.callers, limiter=limiter, policy=HOLDS[case.holds])
         await callers.decide(_WARM_SECONDS)
-        calls, pipelines, before = scripts.calls, scripts.pipelines, await work_of(url)
+        before, pipelines = await work_of(url), scripts.pipelines
         figures, decisions = await _decisions(callers, length)
-        work = (await work_of(url)).since(before)
-        calls, pipelines = scripts.calls - calls, scripts.pipelines - pipelines
-    return figures | redis_figures(work, calls, pipelines, decisions)
+        work, pipelines = await work_of(url), scripts.pipelines - pipelines
+    return figures | redis_figures(work.since(before), pipelines, decisions)
 
 
 async def _decisions(callers: Callers, length: Length) -> tuple[Figures, int]:
@@ -137,18 +140,14 @@ def own_figures(waits: Sequence[float], cpu: float, took: float) -> Figures:
     }
 
 
-def redis_figures(work: Work, calls: int, pipelines: int, decisions: int) -> Figures:
-    """What Redis did for them, and how the calls travelled. Raises Lost when not each was run once."""
-    if not calls == work.scripts == 2 * decisions:
-        raise Lost(f"{decisions} decisions made {calls} calls, and Redis ran {work.scripts} scripts")
+def redis_figures(work: Work, pipelines: int, decisions: int) -> Figures:
+    """What Redis did for so many decisions, which travelled in so many pipelines. Raises Lost."""
+    if work.scripts != 2 * decisions:
+        raise Lost(f"Redis has run {work.scripts} scripts for {decisions} decisions")
     return {
         "redis_cpu_us": work.cpu_seconds / decisions * 1e6,
-        "calls_per_pipeline": calls / pipelines,
+        "calls_per_pipeline": work.scripts / pipelines,
     }
-
-
-class Lost(Exception):
-    """A decision is not what it should be: one call to reserve, one to settle."""
 
 
 def cells(rounds: Rounds) -> Cells:
@@ -169,10 +168,9 @@ def write(rounds: Rounds, folder: Path) -> None:
     """Write `decisions.json` (every round) and `decisions.md` (the table) into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = measured_on(len(rounds[CASES[0]]))
-    content = [{**case._asdict(), "rounds": found} for case, found in rounds.items()]
-    (folder / "decisions.json").write_text(
-        json.dumps({"machine": machine, "cases": content}, indent=2) + "\n"
-    )
+    cases = [{**case._asdict(), "rounds": found} for case, found in rounds.items()]
+    content = {"machine": machine, "cases": cases}
+    (folder / "decisions.json").write_text(json.dumps(content, indent=2) + "\n")
     (folder / "decisions.md").write_text(f"{cells(rounds).markdown()}\n{machine}\n")
 
 
@@ -195,12 +193,15 @@ def main() -> None:
     cores = two_cores(console)
     if not redis_is_there():
         sys.exit("The bench needs a redis-server.")
-    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        with redis_on(cores.other, Path(folder)) as url, pinned(cores.measured):
-            try:
-                rounds = uvloop.run(measured(url, SHORT if asked.short else FULL, console))
-            except (Lost, Refused, StoreUnavailable, TimeoutError) as error:
-                sys.exit(f"The bench failed. {error}")
+    with (
+        tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder,
+        redis_on(cores.other, Path(folder)) as url,
+        pinned(cores.measured),
+    ):
+        try:
+            rounds = uvloop.run(measured(url, SHORT if asked.short else FULL, console))
+        except (Lost, Refused, StoreUnavailable, TimeoutError) as error:
+            sys.exit(f"The bench failed. {error}")
     cells(rounds).show(console)
     write(rounds, asked.output)
     console.print(

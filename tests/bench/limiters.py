@@ -6,14 +6,16 @@ from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
 from typing import Any, Final
 
+from hiredis import pack_command
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from gateway.core.clock import SystemClock
 from gateway.limits.connect import connect
 from gateway.limits.interfaces import Limiter
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis import RedisLimiter
-from gateway.limits.scripts import ScriptCall, Scripts, _Errand, _exchange
+from gateway.limits.scripts import ScriptCall, Scripts
 
 _PATIENT: Final = 30.0
 """Seconds to wait for Redis: a call that has failed would be no call to measure."""
@@ -29,13 +31,11 @@ class Way(StrEnum):
 
 
 class Batched(Scripts):
-    """Calls that wait at the same time travel together, and it is counted how many do."""
+    """Calls that wait at the same time travel together, and their pipelines are counted."""
 
-    calls = 0
     pipelines = 0
 
-    async def _do(self, node: Redis, errands: Sequence[_Errand]) -> None:
-        self.calls += len(errands)
+    async def _do(self, node: Redis, errands: Sequence[Any]) -> None:
         self.pipelines += 1
         await super()._do(node, errands)
 
@@ -43,16 +43,11 @@ class Batched(Scripts):
 class Unbatched(Scripts):
     """Each call travels at once and by itself, on a connection of its own, as a client library has it."""
 
-    calls = 0
-
     def __init__(self, *, client: Redis, timeout: float) -> None:
         super().__init__(client=client, timeout=timeout)
-        self._node = client
+        self.pipelines = 0
         self._longest = timeout
-
-    @property
-    def pipelines(self) -> int:
-        return self.calls
+        self._pool: Any = client.connection_pool
 
     async def call(self, *calls: ScriptCall) -> list[Any]:
         async with asyncio.timeout(self._longest):
@@ -61,23 +56,34 @@ class Unbatched(Scripts):
             return await asyncio.gather(*map(self._alone, calls))
 
     async def _alone(self, call: ScriptCall) -> Any:
-        self.calls += 1
-        unread = asyncio.get_running_loop().create_future()
-        (reply,) = await _exchange(self._node, [_Errand(call, unread)])
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        self.pipelines += 1
+        connection = await self._pool.get_connection()
+        try:
+            try:
+                return await _reply(connection, "EVALSHA", call.script.sha, call)
+            except NoScriptError:
+                return await _reply(connection, "EVAL", call.script.text, call)
+        finally:
+            await self._pool.release(connection)
+
+
+async def _reply(connection: Any, command: str, script: str, call: ScriptCall) -> Any:
+    words: tuple[Any, ...] = (command, script, len(call.keys), *call.keys, *call.args)
+    await connection.send_packed_command([pack_command(words)])
+    return await connection.read_response()
 
 
 @asynccontextmanager
 async def kept_in_redis(way: Way, url: str) -> AsyncIterator[tuple[Limiter, Batched | Unbatched]]:
-    """A limiter on this Redis, and what tells of its calls."""
+    """A limiter on this Redis, and what tells of its pipelines."""
     client = connect(url, timeout=_PATIENT)
     assert isinstance(client, Redis)
     client.connection_pool.max_connections = _CONNECTIONS
     limiter = RedisLimiter(client=client, timeout=_PATIENT)
-    scripts = (Batched if way is Way.BATCHED else Unbatched)(client=client, timeout=_PATIENT)
-    limiter._scripts = scripts  # the gateway itself knows one way only
+    kind = Batched if way is Way.BATCHED else Unbatched
+    limiter._scripts = scripts = kind(
+        client=client, timeout=_PATIENT
+    )  # the gateway itself knows one way only
     loop = asyncio.create_task(limiter.run())
     try:
         yield limiter, scripts

@@ -43,13 +43,13 @@ class Row(NamedTuple):
 
 ROWS: Final = [
     Row("CPU per JSON request, µs", "json_cpu_us", 1, Bar(1.6, of_bare=True)),
-    Row("… that limits in Redis add, µs", "json_cpu_us", 1, Bar(40), beyond=GATEWAY, only=GATEWAY_REDIS),
+    Row("CPU that limits in Redis add, µs", "json_cpu_us", 1, Bar(40), beyond=GATEWAY, only=GATEWAY_REDIS),
     Row("CPU per streamed event, µs", "event_cpu_us", 1, Bar(1.25, of_bare=True)),
     Row("memory per open stream, KiB", "stream_kib", 1, Bar(64)),
     Row("added latency p50, µs", "p50_us", 0, beyond=DIRECT),
-    Row("… that limits in Redis add, µs", "p50_us", 0, beyond=GATEWAY, only=GATEWAY_REDIS),
+    Row("p50 that limits in Redis add, µs", "p50_us", 0, beyond=GATEWAY, only=GATEWAY_REDIS),
     Row("added latency p99, µs", "p99_us", 0, beyond=DIRECT),
-    Row("… that limits in Redis add, µs", "p99_us", 0, beyond=GATEWAY, only=GATEWAY_REDIS),
+    Row("p99 that limits in Redis add, µs", "p99_us", 0, beyond=GATEWAY, only=GATEWAY_REDIS),
     Row("requests/s on one core", "json_per_second", 0),
     Row("share of the core at that load", "json_core_share", 2),
     Row("idle memory, MiB", "idle_mib", 1),
@@ -93,10 +93,10 @@ def lines(rounds: Rounds) -> Iterator[Line]:
 def _found(rounds: Rounds, name: str, row: Row) -> Iterator[float]:
     """The figure of each round. What it is beyond another's is reckoned within the round, where the
     machine's mood was the same."""
-    if row.beyond is None:
-        yield from (mine[row.key] for mine in rounds[name] if row.key in mine)
-    elif row.beyond in rounds:
-        for mine, other in zip(rounds[name], rounds[row.beyond], strict=True):
+    nothing = [{row.key: 0.0}] * len(rounds[name])
+    others = rounds.get(row.beyond, ()) if row.beyond else nothing
+    for mine, other in zip(rounds[name], others, strict=False):
+        if row.key in mine and row.key in other:
             yield mine[row.key] - other[row.key]
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.core.clock import SystemClock
 from gateway.core.decision import Mode
-from gateway.core.errors import ErrorCode
+from gateway.core.errors import ErrorCode, StoreUnavailable
 from gateway.core.policy import Budget, Catalogue, Counted, Limit, Period, Policy, Scope
 from gateway.core.principal import Principal
 from gateway.limits.amounts import NOTHING, Amounts
@@ -110,6 +110,9 @@ class Looks(NamedTuple):
     requests: Look
 
 
+UNSEEN: Final = Looks(*[Look(0, loaded=False)] * 4)
+
+
 @dataclass
 class Load:
     """Clients of all replicas, and what they have seen."""
@@ -131,6 +134,7 @@ class Load:
 
     def __post_init__(self) -> None:
         self._ids = count()
+        self._clients: dict[Replica, list[asyncio.Future[None]]] = {}
         self._may_ask = asyncio.Event()
         self._asking = 0
         self._ended = False
@@ -142,20 +146,34 @@ class Load:
     async def going(self) -> AsyncIterator[None]:
         """Clients ask from now on, until the block is left."""
         self._may_ask.set()
-        lives = [
-            asyncio.ensure_future(self._client(replica, act))
-            for replica in self.replicas
-            for act in (self._paced, self._paced, self._stream, self._stream, self._stream, self._paid)
-        ]
+        acts = self._paced, self._paced, self._stream, self._stream, self._stream, self._paid
+        for replica in self.replicas:
+            self._clients[replica] = [asyncio.ensure_future(self._client(replica, act)) for act in acts]
         try:
             yield
             self._ended = True
             self._may_ask.set()
-            await asyncio.gather(*lives)
+            for clients in self._clients.values():
+                await asyncio.gather(*clients)
         finally:
-            for life in lives:
-                life.cancel()
-            await asyncio.gather(*lives, return_exceptions=True)
+            for replica in self.replicas:
+                await self._send_away(replica)
+
+    async def kill(self, replica: Replica) -> None:
+        """End it with all that it had under way, of which nothing is settled."""
+        await self._send_away(replica)
+        await replica.die()
+        self.live = {each.id: each for each in self.live.values() if each.replica is not replica}
+        self.sessions = [each for each in self.sessions if each.replica is not replica]
+
+    async def _send_away(self, replica: Replica) -> None:
+        """Its clients."""
+        clients = self._clients.pop(replica, [])
+        for client in clients:
+            client.cancel()
+        for outcome in await asyncio.gather(*clients, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
 
     async def rest(self) -> None:
         """Nobody asks any more, until `go_on`; nothing is under way but sessions."""
@@ -165,21 +183,24 @@ class Load:
     def go_on(self) -> None:
         self._may_ask.set()
 
-    async def begin_session(self, replica: Replica, model: str = _SESSION) -> None:
-        """An exchange that lasts, as soon as there is a slot."""
+    async def begin_session(self, replica: Replica) -> None:
+        """An exchange that lasts, as soon as there is a slot for it."""
+        await self._begin(replica, _SESSION, PRICE)
+
+    async def begin_stream(self, replica: Replica) -> None:
+        """One that costs no money."""
+        await self._begin(replica, _STREAM, 0)
+
+    async def _begin(self, replica: Replica, model: str, dollars: int) -> None:
 
         async def begin() -> Exchange | None:
-            return await self.reserve(replica, model, Amounts(1, dollars=PRICE, concurrent=1))
+            return await self.reserve(replica, model, Amounts(1, dollars=dollars, concurrent=1))
 
         self.sessions.append(await eventually(begin))
 
-    async def begin_stream(self, replica: Replica) -> None:
-        """A session that costs no money."""
-        await self.begin_session(replica, _STREAM)
-
     def end_sessions(self) -> None:
         for exchange in self.sessions:
-            self.settle(exchange, exchange.expected._replace(dollars=PRICE // 2))
+            self.settle(exchange, exchange.expected._replace(dollars=exchange.expected.dollars // 2))
         self.sessions.clear()
 
     async def drain_bucket(self) -> None:
@@ -190,7 +211,7 @@ class Load:
 
     async def spend_all(self) -> None:
         """Of money, to the last exchange that fits."""
-        for price in (20 * PRICE, PRICE, 1):
+        for price in (20 * PRICE, PRICE, PRICE // 4):
             expected = Amounts(1, dollars=price)
             last: ErrorCode | None = None
             while last is not ErrorCode.INSUFFICIENT_QUOTA:
@@ -200,6 +221,15 @@ class Load:
                 else:
                     last = self.refusals[-1].code
                     await asyncio.sleep(0.01)
+
+    async def fill_slots(self) -> int:
+        """How many can be had at once."""
+        exchanges = []
+        while exchange := await self.reserve(self.replicas[0], _STREAM, Amounts(1, concurrent=1)):
+            exchanges.append(exchange)
+        for exchange in exchanges:
+            self.settle(exchange, exchange.expected)
+        return len(exchanges)
 
     async def refused(self, code: ErrorCode, *, since: float = 0.0, by: Iterable[int] = (0,)) -> None:
         """Until somebody was, at each of these replicas."""
@@ -232,7 +262,6 @@ class Load:
         return exchange
 
     def settle(self, exchange: Exchange, spent: Amounts) -> None:
-        spent = spent if exchange.model in (_PAID, _SESSION) else spent._replace(dollars=0)
         if exchange.away:
             self.spent_away[exchange.replica.number] += spent.dollars
         del self.live[exchange.id]
@@ -274,7 +303,13 @@ class Load:
     # What Redis says
 
     async def looks(self, truth: Limiter) -> Looks:
-        return Looks(*await truth.look(self.demands()))
+        async def look() -> Looks | None:
+            try:
+                return Looks(*await truth.look(self.demands()))
+            except StoreUnavailable:
+                return None  # it may be led to another Redis
+
+        return await eventually(look)
 
     def demands(self) -> Sequence[Demand]:
         """On every limit, in the order of Looks."""

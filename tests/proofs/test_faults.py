@@ -1,17 +1,22 @@
-"""A real Redis breaks in every way that is known of, under load: limits hold, nobody waits, all is put right."""
+"""A real Redis breaks under load, in every way that is known of: limits hold, and nobody waits."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle, islice
 from typing import Any, Final
 
 import pytest
 
-from tests.proofs.facts import Fault, check, story_of
-from tests.proofs.limiter import limiter_at
+from gateway.limits.interfaces import Limiter
+from tests.proofs.facts import Fault, all_well, check, story_of
 from tests.proofs.outage import REPLICAS, Load, policy_of
+from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.redis_server import RedisServer, ask, free_port, running_redis
-from tests.support.replicas import TeamBooks, replicas
+from tests.support.replicas import BREAKER, LEASE, SLICE_LEASE, Replica, TeamBooks, onlooker, replicas
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -20,45 +25,61 @@ Act = Callable[["Site"], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Site:
-    """A Redis, and the proxy through which replicas reach it."""
+    """A Redis, and the doors through which replicas reach it: one for all, or one for each."""
 
     server: RedisServer
-    proxy: FaultProxy
+    doors: Sequence[FaultProxy]
+
+    @property
+    def door(self) -> FaultProxy:
+        (door,) = self.doors
+        return door
+
+    @property
+    def commands(self) -> int:
+        return sum(door.commands for door in self.doors)
 
     async def ask(self, *words: object) -> Any:
         return await ask(self.server.url, *words)
 
 
 async def heal(site: Site) -> None:
-    site.proxy.heal()
+    site.door.heal()
 
 
 async def refuse(site: Site) -> None:
-    site.proxy.refuse()
+    site.door.refuse()
 
 
 async def black_hole(site: Site) -> None:
-    site.proxy.black_hole()
+    for door in site.doors:
+        door.black_hole()
+
+
+async def heal_one_after_the_other(site: Site) -> None:
+    for door in site.doors:
+        door.heal()
+        await asyncio.sleep(BREAKER.returning / 3)
 
 
 async def delay(site: Site) -> None:
-    site.proxy.delay(2.0)
+    site.door.delay(2.0)
 
 
 async def lose_replies(site: Site) -> None:
-    site.proxy.lose_replies()
+    site.door.lose_replies()
 
 
 async def flap(site: Site) -> None:
-    site.proxy.flap(up=0.3, down=0.3)
+    site.door.flap(up=0.3, down=0.3)
 
 
 async def come_and_go(site: Site) -> None:
-    site.proxy.flap(up=1.2, down=0.3)
+    site.door.flap(up=1.2, down=0.3)
 
 
 async def load(site: Site) -> None:
-    site.proxy.inject("-LOADING Redis is loading the dataset in memory", 10**9)
+    site.door.inject("-LOADING Redis is loading the dataset in memory", 10**9)
 
 
 async def become_a_replica(site: Site) -> None:
@@ -82,7 +103,7 @@ async def kill(site: Site) -> None:
 
 
 async def start(site: Site) -> None:
-    site.server.start()
+    await asyncio.to_thread(site.server.start)
 
 
 async def empty(site: Site) -> None:
@@ -99,45 +120,103 @@ class Kind:
 
     begin: Act
     end: Act = heal
-    options: tuple[str, ...] = ()
-    """Of the server."""
-    more: tuple[tuple[str, Any], ...] = ()
+    doors: int = 1
+    keeps: bool = False
+    """Whether what Redis has is on its disk at once."""
+    of: Mapping[str, Any] = field(default_factory=dict)
+    """Further words of the Fault."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("--appendonly", "yes", "--appendfsync", "always") if self.keeps else ()
 
     def at(self, site: Site) -> Fault:
-        return Fault("", lambda: self.begin(site), lambda: self.end(site), **dict(self.more))
+        return Fault(begin=partial(self.begin, site), end=partial(self.end, site), **self.of)
 
 
-KEEPS: Final = ("--appendonly", "yes", "--appendfsync", "always")
+SLICE_OF_KILLED: Final = "slice:replica-0_"
 
 KINDS: Final = {
     "refused": Kind(refuse),
     "a black hole": Kind(black_hole),
+    "back for one after the other": Kind(black_hole, heal_one_after_the_other, doors=REPLICAS),
     "two seconds late": Kind(delay),
-    "flapping": Kind(flap, more=(("lasts", 400),)),
-    "coming and going": Kind(come_and_go, more=(("lasts", 600), ("outages", (1, 10)))),
+    "flapping": Kind(flap, of={"lasts": 400}),
+    "coming and going": Kind(come_and_go, of={"lasts": 800, "outages": (1, 20)}),
     "executed, the reply lost": Kind(lose_replies),
     "READONLY": Kind(become_a_replica, become_a_master),
     "OOM": Kind(fill, grow),
     "LOADING": Kind(load),
-    "killed": Kind(kill, start, options=KEEPS),
-    "restarted empty": Kind(kill, start, more=(("empties", True),)),
-    "FLUSHALL": Kind(empty, nothing, more=(("empties", True), ("outages", (0, 0)))),
+    "killed": Kind(kill, start, keeps=True),
+    "restarted empty": Kind(kill, start, of={"empties": True}),
+    "FLUSHALL": Kind(empty, nothing, of={"empties": True, "outages": (0, 0)}),
 }
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that stands, and nothing has happened."""
+
+    site: Site
+    replicas: Sequence[Replica]
+    load: Load
+    truth: Limiter
+    """Asks Redis, whatever replicas hold of it."""
+
+
+@asynccontextmanager
+async def scene(
+    *options: str, doors: int = 1, ample: bool = False, lease: float = LEASE, slice_lease: float = SLICE_LEASE
+) -> AsyncIterator[Scene]:
+    """`options`: of the server. `ample`: whether nothing is ever refused."""
+    books = TeamBooks()
+    with running_redis(*options) as server, ExitStack() as stack:
+        site = Site(server, [stack.enter_context(fault_proxy(server.path)) for _ in range(doors)])
+        urls = islice(cycle([door.url for door in site.doors]), REPLICAS)
+        async with (
+            replicas(list(urls), books=books, lease=lease, slice_lease=slice_lease) as made,
+            onlooker(server.url) as truth,
+        ):
+            yield Scene(site, made, Load(made, policy_of("search", ample=ample), books), truth)
 
 
 @pytest.mark.parametrize("name", KINDS)
 async def test_limits_hold_through(name: str, full: bool, record_property: Any) -> None:
     kind = KINDS[name]
-    books = TeamBooks()
-    with running_redis(*kind.options) as server, fault_proxy(server.path) as proxy:
-        async with (
-            replicas([proxy.url] * REPLICAS, books=books) as made,
-            limiter_at(server.url) as truth,
-        ):
-            site, clients = Site(server, proxy), Load(made, policy_of("search"), books)
-            story = await story_of(
-                kind.at(site), clients, truth, commands=lambda: proxy.commands, longer=8 if full else 1
-            )
+    async with scene(*kind.options, doors=kind.doors) as at:
+        commands, longer = lambda: at.site.commands, 8 if full else 1
+        story = await story_of(kind.at(at.site), at.load, at.truth, commands=commands, longer=longer)
     for what, figure in story.figures().items():
         record_property(what, figure)
     check(story)
+
+
+async def test_scripts_that_redis_forgets_cost_nobody_anything(full: bool) -> None:
+    async with scene(ample=True) as at, at.load.going():
+        for _ in range(50 if full else 10):
+            before = len(at.load.waits)
+            await at.site.ask("SCRIPT", "FLUSH")
+            await eventually(lambda before=before: len(at.load.waits) > before + 10)
+    assert at.load.refusals == []
+    assert [replica.primary.failed for replica in at.replicas] == [[]] * REPLICAS
+    assert [replica.changes for replica in at.replicas] == [[]] * REPLICAS
+
+
+async def test_what_a_killed_replica_held_is_free_when_its_leases_have_ended() -> None:
+    async with scene(lease=1.0, slice_lease=1.5) as at:
+        killed, load = at.replicas[0], at.load
+
+        async def holds_nothing() -> bool:
+            looks = await load.looks(at.truth)
+            holders = {holder.exchange_id for holder in looks.money.holders}
+            return not load.differences(looks) and not any(
+                each.startswith(SLICE_OF_KILLED) for each in holders
+            )
+
+        async with load.going():
+            await all_well(load, at.truth)
+            assert not await holds_nothing()
+            await load.kill(killed)
+            await load.rest()
+            await eventually(holds_nothing, seconds=5.0)
+            assert {each.replica for each in load.live.values()} == set(at.replicas[1:])

@@ -1,7 +1,8 @@
 """200 clients of four whole gateways at the edge of a strict budget: what the ledger adds up to fits in it.
 
 The gateways are processes of their own, as they are run, on one Redis and one ledger. A client asks until it
-is told that the budget is used up; when the last of it is being called in, it asks again.
+is told that the budget has no room for it; when the last of it is being called in, it asks again. A refusal
+tells what was left when it was decided: for one that is remembered that is up to a second ago.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -65,6 +67,8 @@ class Seen:
     """What the clients were told."""
 
     statuses: Counter[int] = field(default_factory=Counter)
+    used_up: int = 0
+    """Refusals by which nothing was left at all: gateways remember them for a second."""
     in_vain: list[str] = field(default_factory=list)
     """Refusals of what would have fitted."""
 
@@ -84,6 +88,7 @@ async def test_no_race_through_whole_gateways_passes_a_strict_budget(
     record_property("clients at once", CLIENTS)
     record_property("served", seen.statuses[200])
     record_property("refused by budget", seen.statuses[429])
+    record_property("… since nothing was left", seen.used_up)
     record_property("told to wait for the last of it", seen.statuses[503])
     record_property("overspent, micro-dollars", max(0, spending.spent - amount))
     record_property("refused in vain", len(seen.in_vain))
@@ -113,19 +118,20 @@ async def client(
     refused = 0
     while refused < REFUSED_OFTEN:
         cap = chance.choice(CAPS)
-
-        async def refusal(cap: int = cap) -> list[str] | None:
-            """Of a request: none, or its sentence. Nothing yet while the last of the budget is called in."""
-            status, body = await ask(http, address, built.key, cap)
-            seen.statuses[status] += 1
-            error = body.get("error", {})
-            assert (status, error.get("code")) in EXPECTED
-            return None if status == 503 else [error.get("message", "")]
-
-        (sentence,) = await eventually(refusal, seconds=120)
+        (sentence,) = await eventually(partial(told, http, address, built.key, cap, seen), seconds=30)
         refused += sentence != ""
+        seen.used_up += "is used up" in sentence
         if sentence and left_by(sentence) >= bounds[cap]:
             seen.in_vain.append(sentence)
+
+
+async def told(http: aiohttp.ClientSession, address: str, key: str, cap: int, seen: Seen) -> Sequence[str]:
+    """A refusal's sentence, empty for an answer; nothing yet while the last of the budget is called in."""
+    status, body = await ask(http, address, key, cap)
+    seen.statuses[status] += 1
+    error = body.get("error", {})
+    assert (status, error.get("code")) in EXPECTED
+    return [error.get("message", "")] if status != 503 else []
 
 
 async def ask(http: aiohttp.ClientSession, address: str, key: str, cap: int) -> tuple[int, Any]:
@@ -169,6 +175,7 @@ async def street(environment: Mapping[str, str]) -> AsyncIterator[Street]:
         ]
         addresses = [await listening(process) for process in processes]
         readers = [asyncio.create_task(read(process, log)) for process in processes]
+        stack.push_async_callback(end, readers)
         yield Street(addresses, log, *keys)
         for process in processes:
             process.send_signal(signal.SIGTERM)
@@ -190,6 +197,13 @@ async def read(process: asyncio.subprocess.Process, log: list[str]) -> None:
     """All that it says."""
     assert process.stdout is not None
     log.extend([line.decode() async for line in process.stdout])
+
+
+async def end(readers: Sequence[asyncio.Task[None]]) -> None:
+    """Also when something went wrong, and they still wait."""
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
 
 
 async def ledger(environment: Mapping[str, str]) -> Spending:

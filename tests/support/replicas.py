@@ -9,6 +9,7 @@ Each has connections of its own, and its loops are going. What takes seconds in 
 for the deadline, which is longer: this machine does other things too.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ RENEW: Final = 0.5
 LEASE: Final = 3.0
 SLICE_LEASE: Final = 30.0
 """Seconds, all of them."""
+
+_PATIENT: Final = 0.5
 
 
 class Change(NamedTuple):
@@ -94,6 +97,20 @@ class TeamBooks:
     async def spending(self, query: SpendingQuery) -> Spending:
         under_way = [UnderWay(each, getattr(of, query.counts)) for each, of in self.under_way.items()]
         return Spending(getattr(self.settled, query.counts), tuple(under_way))
+
+
+@asynccontextmanager
+async def onlooker(url: str, *, sentinel_password: str | None = None) -> AsyncIterator[RedisLimiter]:
+    """Asks Redis what it knows, beside the replicas."""
+    client = connect(url, timeout=_PATIENT, sentinel_password=sentinel_password)
+    limiter = RedisLimiter(client=client, timeout=_PATIENT)
+    loop = asyncio.ensure_future(limiter.run())
+    try:
+        yield limiter
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        await limiter.close()
 
 
 @dataclass(eq=False)

@@ -126,6 +126,7 @@ class TestRates:
         away.begin(HALF)
         noted = hold_of(replace(MANY, mode=Mode.WARN), cost=501)
         granted(away, noted)
+        away.extend(More(noted, (100,)))
         away.settle(Spent(noted, (700,)))
         assert away.dues() == []
         assert granted(away, hold_of(replace(MANY, mode=Mode.WARN), cost=500)).notes == ()
@@ -379,16 +380,6 @@ class TestAfterTheReturn:
         granted(away, hold)
         assert away.settle(Spent(hold, (1,))) is None
 
-    def test_what_redis_has_given_since_is_settled_there(self, away: AwayLimiter) -> None:
-        away.begin(HALF)
-        hold = hold_of(MANY, SOFT)
-        granted(away, hold)
-        away.dues()
-        alias = away.in_redis(hold)
-        away.lent(More(hold, (300, 300)))
-        assert away.settle(Spent(hold, (420, 420))) == Spent(alias, (300, 0))
-        assert charges(away.dues()) == [("key-tokens", 20), ("team-soft", 420)]
-
     def test_what_redis_holds_keeps_its_id(self, away: AwayLimiter) -> None:
         there = hold_of(SLOTS)
         assert away.in_redis(there) == there
@@ -421,28 +412,48 @@ class TestWithinTheShare:
         away.begin(HALF)
         away.end(0.4)
         hold = hold_of(MANY, SLOTS, DOLLARS, cost=500)
-        assert away.claim(hold) == list(hold.demands[:2])
-        assert isinstance(away.claim(hold_of(MANY, cost=1)), Refusal)
+        assert away.claim(hold, 0.4) == list(hold.demands[:2])
+        assert isinstance(away.claim(hold_of(MANY, cost=1), 0.4), Refusal)
+
+    @pytest.mark.parametrize(
+        ("limit", "cost", "retry_after"), [(MANY, 2000, 0.4), (MANY, 510, 0.03), (SLOTS, 1, 0.4)]
+    )
+    def test_nobody_is_told_to_wait_longer_than_it_counts(
+        self, away: AwayLimiter, limit: Limit, cost: int, retry_after: float
+    ) -> None:
+        away.begin(HALF)
+        granted(away, hold_of(SLOTS))
+        away.end(0.4)
+        refusal = away.claim(hold_of(limit, cost=cost), 0.4)
+        assert isinstance(refusal, Refusal)
+        assert refusal.deny.retry_after == pytest.approx(retry_after)
+
+    def test_what_can_never_fit_is_no_matter_of_waiting(self, away: AwayLimiter) -> None:
+        away.begin(HALF)
+        away.end(0.4)
+        refusal = away.claim(hold_of(MANY, cost=40_001), 0.4)
+        assert isinstance(refusal, Refusal)
+        assert refusal.deny.retry_after is None
 
     def test_it_is_not_charged_since_redis_counts_it(self, away: AwayLimiter) -> None:
         away.begin(HALF)
         away.end(0.4)
-        away.claim(hold_of(MANY))
+        away.claim(hold_of(MANY), 0.4)
         assert away.dues() == []
 
     def test_what_redis_refuses_is_given_up(self, away: AwayLimiter) -> None:
         away.begin(HALF)
         away.end(0.4)
         hold = hold_of(MANY, SLOTS, cost=500)
-        claimed = away.claim(hold)
+        claimed = away.claim(hold, 0.4)
         assert not isinstance(claimed, Refusal)
         away.give_up(hold, claimed)
-        assert not isinstance(away.claim(hold_of(MANY, SLOTS, cost=500)), Refusal)
+        assert not isinstance(away.claim(hold_of(MANY, SLOTS, cost=500), 0.4), Refusal)
 
     def test_budgets_are_for_redis(self, away: AwayLimiter) -> None:
         away.begin(HALF)
         away.end(0.4)
-        assert away.claim(hold_of(DOLLARS, cost=SLICE)) == []
+        assert away.claim(hold_of(DOLLARS, cost=SLICE), 0.4) == []
 
 
 class TestNoting:

@@ -80,7 +80,7 @@ def check(period: Period, zone: str, now: float) -> None:
 
 def calendar(period: Period, zone: str, now: float) -> tuple[int, ...]:
     """The day, week or month that the wall calendar shows: counted in another way than the code does."""
-    date = datetime.fromtimestamp(now, ZoneInfo(zone)).date()
+    date = datetime.fromtimestamp(int(now), ZoneInfo(zone)).date()
     match period:
         case Period.DAY:
             return (date.toordinal(),)
@@ -94,6 +94,9 @@ class TestEdges:
     @given(periods, zones, moments)
     def test_windows_follow_the_calendar_without_a_gap(self, period: Period, zone: str, now: float) -> None:
         check(period, zone, now)
+
+    def test_the_last_moment_of_a_window_is_not_rounded_into_the_next(self) -> None:
+        check(Period.DAY, "UTC", at("2050-01-01T00:00") - 0.0000005)
 
     @given(periods, around_transitions)
     def test_so_they_do_where_clocks_are_put_forward_or_back(

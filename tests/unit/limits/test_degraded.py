@@ -11,7 +11,7 @@ import pytest
 from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode, StoreUnavailable
 from gateway.core.policy import Budget, Limit
-from gateway.core.spending import Spending
+from gateway.core.spending import Spending, UnderWay
 from gateway.limits.breaker import Breaker
 from gateway.limits.degraded import ResilientLimiter
 from gateway.limits.demands import demand_of
@@ -71,6 +71,11 @@ class Replica:
             breaker=Breaker(failures=3, slow=0.05, good_probes=5, interval=0.08, returning=RETURNING),
             sleep=self._sleep,
         )
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is to be done in the background."""
+        return self._pauses.empty()
 
     async def lose_it(self) -> None:
         """Redis is gone, and that is known."""
@@ -216,9 +221,7 @@ class TestOpening:
         await replica.limiter.reserve(hold_of(MANY))
         await replica.tick(5)
         assert not replica.limiter.degraded
-        asked = replica.store.asked
-        await replica.tick(5)
-        assert replica.store.asked == asked
+        assert replica.is_at_rest
 
     async def test_while_it_is_open_nobody_asks_but_the_probe(self, replica: Replica) -> None:
         await replica.lose_it()
@@ -337,7 +340,9 @@ class TestRates:
     async def test_a_moment_after_the_return_the_share_has_a_say(self, replica: Replica) -> None:
         await replica.lose_it()
         await replica.come_back()
-        assert (await refused(replica.limiter, hold_of(MANY, cost=1001))).deny.retry_after
+        refusal = await refused(replica.limiter, hold_of(MANY, cost=30_000))
+        assert refusal.deny.retry_after == pytest.approx(RETURNING)
+        assert "Try again in 0." in refusal.deny.reason
         await granted(replica.limiter, hold_of(MANY, cost=1000))
         replica.store.clock.advance(RETURNING)
         await granted(replica.limiter, hold_of(MANY, cost=30_000))
@@ -358,6 +363,38 @@ class TestRates:
         await refused(replica.limiter, hold_of(MANY, cost=900))
         await refused(replica.limiter, hold_of(MANY, cost=900))
         assert (await look(replica.store, MANY)).level == 40_000_000_000
+
+    async def test_what_the_store_refuses_is_left_to_the_share(self, replica: Replica) -> None:
+        full = hold_of(MANY, cost=40_000)
+        await granted(replica.limiter, full)
+        await replica.lose_it()
+        await replica.come_back()
+        await refused(replica.limiter, hold_of(MANY, cost=900))
+        await replica.store.inner.settle([nothing(full)])
+        await granted(replica.limiter, hold_of(MANY, cost=900))
+
+    async def test_the_credit_comes_back_with_the_rate_once_all_are_back(self, replica: Replica) -> None:
+        await replica.lose_it()
+        await replica.come_back()
+        await replica.tick()
+        replica.store.clock.advance(RETURNING + 0.3)
+        await replica.lose_it()
+        await refused(replica.limiter, hold_of(MANY, cost=201))
+        await granted(replica.limiter, hold_of(MANY, cost=199))
+
+    @pytest.mark.parametrize("outage", ["a failure", "an outage"])
+    async def test_a_later_outage_begins_with_the_credit_again(self, replica: Replica, outage: str) -> None:
+        if outage == "an outage":
+            await replica.lose_it()
+            await replica.recover()
+        else:
+            replica.store.fails_next = 1
+            await replica.limiter.reserve(hold_of(MANY))
+            await replica.tick(3)
+        replica.store.clock.advance(600.0)
+        await replica.lose_it()
+        await granted(replica.limiter, hold_of(MANY, cost=1000))
+        await refused(replica.limiter, hold_of(MANY, cost=1))
 
     async def test_a_failure_in_that_moment_is_decided_here(self, replica: Replica) -> None:
         await replica.lose_it()
@@ -442,6 +479,25 @@ class TestSettling:
         for _ in range(2):
             await replica.limiter.settle([Spent(hold, (900,))])
         assert await left(replica.store, MANY) == before
+
+    async def test_what_comes_to_be_owed_while_others_are_delivered_is_delivered(
+        self, replica: Replica, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, settle = replica.store, replica.store.inner.settle
+        other = replace(MANY, name="other")
+
+        async def settle_while_a_call_fails(spents: Sequence[Spent]) -> Sequence[Charged]:
+            monkeypatch.setattr(store.inner, "settle", settle)
+            store.runs_without_answering, store.fails_next = True, 1
+            await replica.limiter.reserve(hold_of(other))
+            store.runs_without_answering = False
+            return await settle(spents)
+
+        monkeypatch.setattr(store.inner, "settle", settle_while_a_call_fails)
+        store.fails_next = 1
+        await replica.limiter.reserve(hold_of(MANY))
+        await replica.tick(5)
+        assert await left(store, other) == 40_000 - 100
 
     async def test_a_failed_renewal_is_not_the_callers_trouble(self, replica: Replica) -> None:
         hold = hold_of(SLOTS)
@@ -577,6 +633,15 @@ class TestSlices:
         await replica.lose_it()
         await granted(replica.limiter, hold_of(DOLLARS, cost=SLICE))
 
+    async def test_nobody_goes_on_asking_for_slices_when_one_call_fails(self, replica: Replica) -> None:
+        budgets = [replace(DOLLARS, name=f"team-{number}") for number in range(5)]
+        await loaded(replica.store, *budgets)
+        await granted(replica.limiter, hold_of(*budgets, cost=0))
+        asked = replica.store.asked
+        replica.store.good_for = 2
+        await replica.limiter.beat()
+        assert replica.store.asked == asked + 3
+
     async def test_after_a_long_outage_it_is_held_again_before_anybody_asks(self, replica: Replica) -> None:
         await loaded(replica.store, DOLLARS)
         await self.set_aside(replica)
@@ -593,6 +658,14 @@ class TestSlices:
         await self.set_aside(replica)
         await replica.limiter.retire()
         assert await look(replica.store, DOLLARS) == Look(0)
+
+    async def test_who_stops_while_the_store_is_away_asks_nobody(self, replica: Replica) -> None:
+        await loaded(replica.store, DOLLARS)
+        await self.set_aside(replica)
+        await replica.lose_it()
+        asked = replica.store.asked
+        await replica.limiter.retire()
+        assert replica.store.asked == asked
 
     async def test_one_that_may_be_held_for_a_lost_reply_is_given_back(self, replica: Replica) -> None:
         await loaded(replica.store, DOLLARS)
@@ -708,7 +781,7 @@ class TestEmptied:
         replica.store.lose_everything()
         for _ in range(3):
             await replica.limiter.beat()
-        assert replica.emptied == 1
+        assert (replica.emptied, replica.returns) == (1, 1)
 
     async def test_a_restoration_that_failed_is_tried_again(self, replica: Replica) -> None:
         await replica.limiter.beat()
@@ -733,7 +806,9 @@ class TestEmptied:
         replica.store.lose_everything()
         await replica.recover()
         await replica.limiter.settle([Spent(hold, (700,))])
-        await replica.limiter.load(demand(DOLLARS), Spending(50, under_way=((hold.exchange_id, 1000),)))
+        await replica.limiter.load(
+            demand(DOLLARS), Spending(50, under_way=(UnderWay(hold.exchange_id, 1000),))
+        )
         assert await look(replica.store, DOLLARS) == Look(750, spent=750)
 
     async def test_what_the_ledger_knows_is_not_charged(self, replica: Replica) -> None:
@@ -752,6 +827,23 @@ class TestEmptied:
         assert not replica.limiter.degraded
         assert [(await look(replica.store, budget)).spent for budget in (DOLLARS, SOFT)] == [750, 750]
 
+    async def test_what_was_settled_meanwhile_is_told_before_budgets_are_loaded(
+        self, replica: Replica
+    ) -> None:
+        await loaded(replica.store, SOFT)
+        await replica.limiter.beat()
+        hold = hold_of(SOFT, cost=1000)
+        await granted(replica.limiter, hold)
+        await replica.lose_it()
+        await replica.limiter.settle([Spent(hold, (700,))])
+        replica.store.lose_everything()
+        replica.store.away = False
+        await replica.tick()
+        await replica.store.inner.load(
+            demand(SOFT), Spending(50, under_way=(UnderWay(hold.exchange_id, 1000),))
+        )
+        assert await look(replica.store, SOFT) == Look(750, spent=750)
+
     async def test_what_was_to_be_undone_is_gone(self, replica: Replica) -> None:
         await replica.limiter.beat()
         replica.store.away = True
@@ -761,7 +853,7 @@ class TestEmptied:
         replica.store.lose_everything()
         await replica.recover()
         await replica.limiter.settle([Spent(hold, (700,))])
-        await replica.limiter.load(demand(SOFT), Spending(50, under_way=((hold.exchange_id, 1000),)))
+        await replica.limiter.load(demand(SOFT), Spending(50, under_way=(UnderWay(hold.exchange_id, 1000),)))
         assert await look(replica.store, SOFT) == Look(750, spent=750)
 
 
@@ -797,22 +889,21 @@ class TestBeating:
             await refused(one.limiter, hold_of(MANY, cost=1))
 
 
-async def test_nothing_is_charged_twice_however_often_it_fails(store: MemoryStore) -> None:
-    """Each call in turn gets no answer, although it is run."""
-    async with replica_on(store) as replica:
-        await replica.lose_it()
-        await granted(replica.limiter, hold_of(MANY, cost=900))
-        replica.store.away = False
-        inner_settle = store.inner.settle
-        lost = count()
+async def test_nothing_is_charged_twice_however_often_the_reply_is_lost(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await replica.lose_it()
+    await granted(replica.limiter, hold_of(MANY, cost=900))
+    replica.store.away = False
+    settle, lost = replica.store.inner.settle, count()
 
-        async def settle(spents: Sequence[Spent]) -> Sequence[Charged]:
-            charged = await inner_settle(spents)
-            if next(lost) < 3:
-                raise StoreUnavailable("the reply was lost")
-            return charged
+    async def settle_without_reply(spents: Sequence[Spent]) -> Sequence[Charged]:
+        charged = await settle(spents)
+        if next(lost) < 3:
+            raise StoreUnavailable("the reply was lost")
+        return charged
 
-        store.inner.settle = settle  # type: ignore[method-assign]
-        await replica.tick(30)
-        assert not replica.limiter.degraded
-        assert await left(store, MANY) == 40_000 - 900
+    monkeypatch.setattr(replica.store.inner, "settle", settle_without_reply)
+    await replica.tick(30)
+    assert not replica.limiter.degraded
+    assert await left(replica.store, MANY) == 40_000 - 900
