@@ -44,6 +44,8 @@ from gateway.limits.estimate import TypicalOutputs
 from gateway.limits.findings import Fault, Finding
 from gateway.limits.fitness import Fitness
 from gateway.limits.interfaces import Limiter
+from gateway.limits.lateness import INTERVAL as LATENESS_INTERVAL
+from gateway.limits.lateness import Lateness
 from gateway.limits.loading import BudgetLoader
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.overview import Overview
@@ -192,6 +194,8 @@ async def assembled(
             background.every("redis_fitness", _FITNESS_SECONDS, fitness.look)
             background.hand_over(fitness.look)
             shared = RedisLimiter(client=redis)
+            lateness = Lateness(clock)
+            background.every("lateness", LATENESS_INTERVAL, lateness.tick)
             resilient = ResilientLimiter(
                 primary=shared,
                 clock=clock,
@@ -202,6 +206,7 @@ async def assembled(
                 on_clock=metrics.redis_clock,
                 on_emptied=alarms.redis_emptied,
                 on_return=on_return,
+                is_late=lateness.is_late,
             )
             background.loop("redis", shared.run)
             background.loop("redis_breaker", resilient.run)

@@ -79,6 +79,10 @@ class AwayLimiter:
             self._share = share
             self._shares.begin(share.of, self._now())
 
+    def confirm(self) -> None:
+        """Redis has lost nothing: what it told so far is true."""
+        self._shares.confirm()
+
     def end(self, seconds: float) -> None:
         """The outage is over; in so many seconds, for all replicas."""
         if self._since is not None:

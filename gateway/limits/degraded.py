@@ -60,6 +60,7 @@ class ResilientLimiter:
         on_clock: Callable[[float], None],
         on_emptied: Callable[[], None],
         on_return: Callable[[], Awaitable[None]],
+        is_late: Callable[[], bool] = bool,
         breaker: Breaker | None = None,
         slice_lease: float = 600.0,
         most_owed: int = 10_000,
@@ -72,7 +73,7 @@ class ResilientLimiter:
         `on_charged`: told what late settlements did to budgets. `on_clock`: told with each beat by how many
         seconds the store's clock is ahead. `on_emptied`: told that the store has lost everything.
         `on_return`: renews all that runs, and forgets who was refused; called when the store is back, or was
-        emptied."""
+        emptied. `is_late`: whether this process is slow itself; then slow replies do not count."""
         self._primary = primary
         self._clock = clock
         self._replica = replica
@@ -85,7 +86,11 @@ class ResilientLimiter:
         self._work = asyncio.Event()
         self._circuit = Circuit(self._breaker)
         self._watch = Watch(
-            circuit=self._circuit, clock=clock, on_bad=self._work.set, on_open=self._begin_outage
+            circuit=self._circuit,
+            clock=clock,
+            is_late=is_late,
+            on_bad=self._work.set,
+            on_open=self._begin_outage,
         )
         self._membership = Membership(replicas=replicas)
         self._slices = Slices(replica=replica, clock=clock, lease=slice_lease)
@@ -277,6 +282,7 @@ class ResilientLimiter:
             self._owed.drop_empty()
             self._on_emptied()
         if not self._lost:
+            self._away.confirm()
             return False
         await self._watch.over_bulk(self._primary.restore(self._away.debts()))
         self._lost = False

@@ -9,6 +9,7 @@ sent in full, and a call that another node of the cluster has to serve goes on t
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha1
@@ -32,6 +33,7 @@ from redis.exceptions import (
 from gateway.core.errors import StoreUnavailable
 from gateway.limits.cluster import Cluster
 from gateway.limits.connect import Client
+from gateway.limits.deadlines import Deadlines
 
 _MOST_TOGETHER: Final = 128
 """Calls in one pipeline: about 3 ms of Redis' time."""
@@ -90,10 +92,17 @@ class _Caller:
             self.waits.set_result(self.replies)
 
     def fail(self, error: Exception) -> None:
-        if self.waits.done():
-            return
-        unavailable = StoreUnavailable(f"Redis: {type(error).__name__}")
-        unavailable.__cause__ = error
+        if not self.waits.done():
+            unavailable = StoreUnavailable(f"Redis: {type(error).__name__}")
+            unavailable.__cause__ = error
+            self._raise(unavailable)
+
+    def give_up(self) -> None:
+        """It has waited for long enough."""
+        if not self.waits.done():
+            self._raise(StoreUnavailable("Redis did not answer in time"))
+
+    def _raise(self, unavailable: StoreUnavailable) -> None:
         self.waits.set_exception(unavailable)
         self.waits.exception()  # the caller may leave before it looks; that is no fault to be logged
 
@@ -136,6 +145,7 @@ class Scripts:
         """`timeout`: seconds that a caller waits, and that Redis is given for what travels together."""
         self._client = client
         self._timeout = timeout
+        self._deadlines = Deadlines(seconds=timeout)
         self._lanes: WeakKeyDictionary[Redis, _Lane] = WeakKeyDictionary()
         self._homeless: deque[_Errand] = deque()
         """Whose node is not known yet."""
@@ -149,13 +159,10 @@ class Scripts:
         if not calls:
             return []
         caller = _Caller([None] * len(calls), len(calls), asyncio.get_running_loop().create_future())
+        self._deadlines.add(caller.give_up)
         for index, call in enumerate(calls):
             self._send_home(_Errand(call, caller, index))
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await caller.waits
-        except TimeoutError as error:
-            raise StoreUnavailable("Redis did not answer in time") from error
+        return await caller.waits
 
     async def run(self) -> None:
         """Carry calls to Redis and replies back. Never returns."""
@@ -196,7 +203,8 @@ class Scripts:
 
     async def _do(self, node: Redis, errands: Sequence[_Errand]) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(None) as scope:
+                self._deadlines.add(partial(_expire, scope))
                 replies = await _travel(node, errands)
         except Exception as error:  # noqa: BLE001 - whatever it was, those who wait are told
             self._want_map()
@@ -256,6 +264,11 @@ class Scripts:
                 errand.caller.fail(failure)
             else:
                 self._put(errand, node)
+
+
+def _expire(scope: asyncio.Timeout) -> None:
+    with suppress(RuntimeError):  # it is over already
+        scope.reschedule(0.0)
 
 
 async def _travel(node: Redis, errands: Sequence[_Errand]) -> list[Any]:

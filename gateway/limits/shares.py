@@ -19,7 +19,7 @@ average alone.
 """
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.core.decision import Mode
 from gateway.limits.bucket import MICRO, MOST_DEBT, Rate
@@ -29,17 +29,31 @@ CREDIT: Final = 40
 """One part in so many of a rate's size may be spent at once when Redis goes."""
 
 
+class _Seen(NamedTuple):
+    """What Redis told of a bucket."""
+
+    reset: float
+    """Seconds after which it was to be full again …"""
+    at: int
+    """… at this microsecond; 0: it has told nothing."""
+
+
+_UNSEEN: Final = _Seen(0.0, 0)
+
+
 class _Bucket:
     """What is known of one rate's bucket."""
 
-    __slots__ = ("at", "debt", "demand", "outage", "seen_at", "seen_reset", "unpaid")
+    __slots__ = ("at", "beat", "debt", "demand", "known", "outage", "seen", "unpaid")
 
-    def __init__(self, demand: Demand) -> None:
+    def __init__(self, demand: Demand, beat: int) -> None:
         self.demand = demand
-        self.seen_reset = 0.0
-        """Seconds after which it was to be full again, when Redis was last asked …"""
-        self.seen_at = 0
-        """… at this microsecond."""
+        self.seen = _UNSEEN
+        """What Redis told last …"""
+        self.beat = beat
+        """… since this beat …"""
+        self.known = _UNSEEN
+        """… and before it: of a Redis that had not lost anything."""
         self.outage = 0
         """The number of the outage that `debt` is about."""
         self.debt = 0
@@ -62,6 +76,8 @@ class Shares:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._unpaid: dict[str, None] = {}
         """Buckets of which something is to be charged."""
+        self._beat = 0
+        """How often Redis has said that it lost nothing."""
         self._outage = 0
         self._of = 1
         self._began = 0
@@ -81,8 +97,13 @@ class Shares:
         """Redis was asked: the bucket will be full again in `reset` seconds."""
         bucket = self._bucket(demand)
         bucket.demand = demand
-        bucket.seen_reset = reset
-        bucket.seen_at = now
+        if bucket.beat != self._beat:
+            bucket.known, bucket.beat = bucket.seen, self._beat
+        bucket.seen = _Seen(reset, now)
+
+    def confirm(self) -> None:
+        """What was seen so far is what it was: Redis has not lost anything."""
+        self._beat += 1
 
     def begin(self, of: int, now: int) -> None:
         """An outage begins, in which each of so many replicas has its share."""
@@ -124,9 +145,10 @@ class Shares:
         return [due for due in dues if due[1] > 0]
 
     def debts(self, now: int) -> list[tuple[Demand, int]]:
-        """What each bucket in Redis still owes of what it owed when it was last asked, in micro-tokens."""
+        """What each bucket in Redis still owes of what it owed when it was last asked, in micro-tokens. What
+        was told since the last beat may be of a Redis that had just lost everything: the more counts."""
         debts = [
-            (bucket.demand, min(_seen(bucket, bucket.demand.rate, now), MOST_DEBT))
+            (bucket.demand, min(_remembered(bucket, bucket.demand.rate, now), MOST_DEBT))
             for bucket in self._buckets.values()
             if bucket.demand.rate is not None
         ]
@@ -137,7 +159,7 @@ class Shares:
         if bucket is not None:
             self._buckets.move_to_end(demand.bucket)
             return bucket
-        bucket = self._buckets[demand.bucket] = _Bucket(demand)
+        bucket = self._buckets[demand.bucket] = _Bucket(demand, self._beat)
         if len(self._buckets) > self._most:
             forgotten, _ = self._buckets.popitem(last=False)
             self._unpaid.pop(forgotten, None)
@@ -148,7 +170,7 @@ class Shares:
         """The bucket, with what its share owes in this outage."""
         bucket = self._bucket(demand)
         if bucket.outage != self._outage:
-            is_known = bucket.seen_at or bucket.outage
+            is_known = bucket.seen.at or bucket.outage
             bucket.outage = self._outage
             bucket.at = now if self._forgot and not is_known else self._began
             bucket.debt = self._begins_with(bucket, rate)
@@ -159,7 +181,7 @@ class Shares:
     def _begins_with(self, bucket: _Bucket, rate: Rate) -> int:
         """An Nth of the most that the bucket may owe: it was full of debt; or overdrawn when Redis was last
         asked; or it still is from the last return, when all replicas had spent their credit."""
-        most = max(rate.size, _seen(bucket, rate, self._began))
+        most = max(rate.size, _remembered(bucket, rate, self._began))
         if self._ended_before is not None:
             overdrawn = rate.size + rate.size // CREDIT
             most = max(most, rate.owed(overdrawn, self._ended_before, self._began))
@@ -179,9 +201,11 @@ class Shares:
         return -(-self._margin * rate.gain // rate.per)
 
 
-def _seen(bucket: _Bucket, rate: Rate | None, now: int) -> int:
+def _remembered(bucket: _Bucket, rate: Rate | None, now: int) -> int:
     """What is left of the debt that Redis told of. Not of limits in shadow mode: nothing is told of those."""
-    if rate is None or not bucket.seen_at or bucket.demand.limit.mode is Mode.SHADOW:
+    if rate is None or bucket.demand.limit.mode is Mode.SHADOW:
         return 0
-    debt = round(bucket.seen_reset * MICRO) * rate.gain // rate.per
-    return rate.owed(debt, bucket.seen_at, now)
+    return max(
+        rate.owed(round(told.reset * MICRO) * rate.gain // rate.per, told.at, now)
+        for told in (bucket.known, bucket.seen)
+    )

@@ -15,11 +15,19 @@ class Watch:
     """Over the calls of one replica."""
 
     def __init__(
-        self, *, circuit: Circuit, clock: Clock, on_bad: Callable[[], None], on_open: Callable[[str], None]
+        self,
+        *,
+        circuit: Circuit,
+        clock: Clock,
+        is_late: Callable[[], bool],
+        on_bad: Callable[[], None],
+        on_open: Callable[[str], None],
     ) -> None:
-        """`on_bad`: told of each call that failed or was slow. `on_open`: told why the circuit has opened."""
+        """`is_late`: whether this process is slow itself. `on_bad`: told of each call that failed or was
+        slow. `on_open`: told why the circuit has opened."""
         self._circuit = circuit
         self._clock = clock
+        self._is_late = is_late
         self._on_bad = on_bad
         self._on_open = on_open
 
@@ -28,7 +36,7 @@ class Watch:
         StoreUnavailable, which is raised on."""
         began = self._clock.monotonic()
         reply = await self._heard(call)
-        if self._circuit.is_slow(self._clock.monotonic() - began):
+        if self._was_slow(began):
             self._note_bad(_SLOW)
         else:
             self._circuit.went_well()
@@ -47,10 +55,13 @@ class Watch:
             await self._heard(probe)
         except StoreUnavailable:
             return False
-        is_slow = self._circuit.is_slow(self._clock.monotonic() - began)
-        if is_slow:
+        was_slow = self._was_slow(began)
+        if was_slow:
             self._note_bad(_SLOW)
-        return not is_slow
+        return not was_slow
+
+    def _was_slow(self, began: float) -> bool:
+        return self._circuit.is_slow(self._clock.monotonic() - began) and not self._is_late()
 
     async def _heard(self, call: Awaitable[_Reply]) -> _Reply:
         try:

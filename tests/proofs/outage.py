@@ -241,7 +241,7 @@ class Load:
 
     async def reserve(self, replica: Replica, model: str, expected: Amounts) -> Exchange | None:
         """None: refused."""
-        exchange_id = f"ex-{replica.number}-{next(self._ids)}"
+        exchange_id = f"ex-{self.policy.team}-{next(self._ids)}"
         asked = monotonic()
         reservation = await replica.reservations.reserve(
             exchange_id, self._principal, self.policy, model, expected

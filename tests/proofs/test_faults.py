@@ -12,7 +12,7 @@ import pytest
 
 from gateway.limits.interfaces import Limiter
 from tests.proofs.facts import Fault, all_well, check, story_of
-from tests.proofs.outage import REPLICAS, Load, policy_of
+from tests.proofs.outage import REPLICAS, SLOTS, Load, policy_of
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.redis_server import RedisServer, ask, free_port, running_redis
@@ -200,6 +200,23 @@ async def test_scripts_that_redis_forgets_cost_nobody_anything(full: bool) -> No
     assert at.load.refusals == []
     assert [replica.primary.failed for replica in at.replicas] == [[]] * REPLICAS
     assert [replica.changes for replica in at.replicas] == [[]] * REPLICAS
+
+
+async def test_slots_that_one_replica_has_are_not_given_out_by_the_others() -> None:
+    async with scene() as at:
+        load = at.load
+        for _ in range(SLOTS - 2):
+            await load.begin_stream(at.replicas[0])
+        async with load.going():
+            await eventually(lambda: len(load.waits) > 200)
+            at.site.door.refuse()
+            await eventually(lambda: all(replica.limiter.degraded for replica in at.replicas))
+            asked = len(load.waits)
+            await eventually(lambda: len(load.waits) > asked + 200)
+            at.site.door.heal()
+            await load.rest()
+            load.end_sessions()
+    assert load.most_slots <= SLOTS
 
 
 async def test_what_a_killed_replica_held_is_free_when_its_leases_have_ended() -> None:

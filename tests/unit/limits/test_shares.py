@@ -390,3 +390,26 @@ def test_however_often_it_comes_and_goes_under_full_load(
         world.come_back(lags, everything_asked(replicas))
     assert world.most <= RATE.size * 1025 // 1000 + MICRO
     assert world.most >= RATE.size - 5 * MICRO
+
+
+class TestWhatIsRemembered:
+    """A Redis that loses everything, and is asked before anybody notices, seems to owe nothing."""
+
+    def test_what_an_emptied_redis_tells_does_not_count(self) -> None:
+        shares = Shares(margin=0.0)
+        shares.saw(DEMAND, reset=50.0, now=MICRO)
+        shares.confirm()
+        shares.saw(DEMAND, reset=0.1, now=2 * MICRO)
+        shares.saw(DEMAND, reset=0.2, now=2 * MICRO)
+        ((_, debt),) = shares.debts(2 * MICRO)
+        assert debt == pytest.approx(49 * MICRO * DEMAND.limit.amount / 60)
+
+    def test_what_was_told_before_a_beat_is_forgotten_for_what_came_after(self) -> None:
+        shares = Shares(margin=0.0)
+        shares.saw(DEMAND, reset=50.0, now=MICRO)
+        shares.confirm()
+        shares.saw(DEMAND, reset=10.0, now=2 * MICRO)
+        shares.confirm()
+        shares.saw(DEMAND, reset=5.0, now=3 * MICRO)
+        ((_, debt),) = shares.debts(3 * MICRO)
+        assert debt == pytest.approx(9 * MICRO * DEMAND.limit.amount / 60)

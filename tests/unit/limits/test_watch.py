@@ -16,11 +16,16 @@ class Watched:
     clock: ManualClock
     circuit: Circuit = field(default_factory=lambda: Circuit(Breaker(failures=3, slow=0.05)))
     bad: int = 0
+    late: bool = False
     whys: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.watch = Watch(
-            circuit=self.circuit, clock=self.clock, on_bad=self._note_bad, on_open=self.whys.append
+            circuit=self.circuit,
+            clock=self.clock,
+            is_late=lambda: self.late,
+            on_bad=self._note_bad,
+            on_open=self.whys.append,
         )
 
     def _note_bad(self) -> None:
@@ -50,6 +55,21 @@ async def test_a_failure_is_raised_on(watched: Watched) -> None:
 
 async def test_it_tells_why_it_opened(watched: Watched) -> None:
     for _ in range(4):
+        await failing(watched, watched.watch.over)
+    assert watched.whys == ["gone"]
+
+
+async def test_slow_replies_to_a_process_that_is_late_itself_do_not(watched: Watched) -> None:
+    watched.late = True
+    for _ in range(3):
+        await watched.watch.over(watched.call(takes=0.06))
+    assert await watched.watch.over_probe(watched.call(takes=0.06))
+    assert (watched.whys, watched.bad) == ([], 0)
+
+
+async def test_failures_count_though_the_process_be_late(watched: Watched) -> None:
+    watched.late = True
+    for _ in range(3):
         await failing(watched, watched.watch.over)
     assert watched.whys == ["gone"]
 

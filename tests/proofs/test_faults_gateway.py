@@ -1,0 +1,100 @@
+"""A whole gateway whose Redis falls silent: clients notice a header, operators one line, and nobody waits."""
+
+from pathlib import Path
+from statistics import median
+from time import monotonic
+from typing import Any
+
+from gateway.limits.connect import TIMEOUT
+from tests.support.eventually import eventually
+from tests.support.fault_proxy import fault_proxy
+from tests.support.house import ADMIN_TOKEN, Answer, House, house
+from tests.support.policy_files import EVERYTHING, write_policies
+from tests.support.redis_server import running_redis
+
+RULES = """
+limits:
+  team-requests: {per: team, requests: 100_000, every: day}
+  team-streams: {per: team, concurrent: 8}
+budgets:
+  team-day: {per: team, dollars: 100, every: day, zone: Asia/Kathmandu}
+"""
+NOISE = 0.9
+"""Seconds for which this machine may do other things in between."""
+
+
+async def left(opened: House) -> dict[str, Any]:
+    """What operators are told is left, by the limit."""
+    query = f"{opened.operators}/admin/limits?team=search"
+    async with opened.http.get(query, headers={"authorization": f"Bearer {ADMIN_TOKEN}"}) as answer:
+        if answer.status != 200:
+            return {}
+        told = await answer.json()
+    return {each["limit"]: each for kind in ("rates", "concurrency", "budgets") for each in told[kind]}
+
+
+async def changes(opened: House) -> list[str]:
+    return [line["event"] for line in await opened.lines() if line["event"] in ("redis_away", "redis_back")]
+
+
+async def test_a_silent_redis_costs_clients_a_header(tmp_path: Path, record_property: Any) -> None:
+    took: dict[bool, list[float]] = {False: [], True: []}
+    served: list[Answer] = []
+
+    with running_redis() as redis, fault_proxy(redis.path) as door:
+        async with house(
+            tmp_path,
+            policies=write_policies(tmp_path, EVERYTHING + RULES),
+            environment={"GATEWAY_REDIS_URL": door.url},
+        ) as opened:
+
+            async def chat() -> bool:
+                """Whether the answer says that limits are degraded."""
+                began = monotonic()
+                answer = await opened.chat()
+                degraded = answer.headers.get("x-gateway-degraded") == "limits"
+                took[degraded].append(monotonic() - began)
+                served.append(answer)
+                return degraded
+
+            async def is_set_aside() -> bool:
+                return bool((await left(opened))["team-day"]["set_aside"])
+
+            for _ in range(10):
+                await chat()
+            await eventually(is_set_aside)
+            assert (took[True], await changes(opened)) == ([], [])
+
+            door.black_hole()
+            await eventually(chat)
+            for _ in range(10):
+                assert await chat()
+            assert await changes(opened) == ["redis_away"]
+            assert 'gateway_degraded{dependency="redis"} 1.0' in await opened.metrics()
+            assert await left(opened) == {}, "somebody says what is left, though nobody knows"
+
+            door.heal()
+
+            async def is_well() -> bool:
+                return not await chat()
+
+            async def is_right() -> bool:
+                told, lines = await left(opened), await opened.ledger()
+                return bool(told) and (
+                    told["team-requests"]["left"],
+                    told["team-day"]["spent"],
+                    told["team-day"]["held"],
+                    told["team-streams"]["taken"],
+                ) == (100_000 - len(served), sum(line.cost for line in lines), 0, 0)
+
+            await eventually(is_well)
+            await eventually(is_right, seconds=10.0)
+            assert await changes(opened) == ["redis_away", "redis_back"]
+            assert 'gateway_degraded{dependency="redis"} 0.0' in await opened.metrics()
+
+    record_property("healthy, median", f"{median(took[False]) * 1000:.0f} ms")
+    record_property("Redis away, median", f"{median(took[True]) * 1000:.0f} ms")
+    record_property("longest", f"{max(took[False] + took[True]) * 1000:.0f} ms")
+    assert {answer.status for answer in served} == {200}
+    assert max(took[False] + took[True]) < TIMEOUT + NOISE
+    assert median(took[True]) < TIMEOUT, "they wait for a Redis that is away"
