@@ -219,8 +219,7 @@ class LimiterMachine(RuleBasedStateMachine):
             for limit, cost in zip(self._limits, wanted, strict=True)
             if isinstance(limit, Budget)
         ]
-        if budgets:
-            self._reserve(self._hold("slice", caller, budgets), 0)
+        self._reserve(self._hold("slice", caller, budgets), 0)
 
     @precondition(lambda self: self._recent())
     @rule(who=someone)
@@ -245,9 +244,13 @@ class LimiterMachine(RuleBasedStateMachine):
     def renew(self, together: list[int]) -> None:
         self._renew([self._choose(who) for who in together])
 
-    @rule(caller=callers, spent=st.integers(0, 20), under_way=st.dictionaries(someone, costs, max_size=3))
-    def load(self, caller: Caller, spent: int, under_way: dict[int, list[int]]) -> None:
-        holds = [(self._choose(who), amounts[0]) for who, amounts in under_way.items() if self._recent()]
+    @rule(
+        caller=callers,
+        spent=st.integers(0, 20),
+        under_way=st.dictionaries(someone, st.integers(0, 9), max_size=3),
+    )
+    def load(self, caller: Caller, spent: int, under_way: dict[int, int]) -> None:
+        holds = [(self._choose(who), amount) for who, amount in under_way.items() if self._recent()]
         self._load_all([self._demand(limit, caller, 0) for limit in self._limits], spent, holds)
 
     @precondition(lambda self: self._recent())
@@ -332,7 +335,7 @@ class LimiterMachine(RuleBasedStateMachine):
             self._oracle.renew(hold)
 
     def _load_all(self, demands: list[Demand], spent: int, under_way: list[tuple[Hold, int]]) -> None:
-        admitted = {hold.exchange_id: max(0, amount) for hold, amount in under_way if not hold.slice}
+        admitted = {hold.exchange_id: amount for hold, amount in under_way if not hold.slice}
         spending = Spending(spent, tuple(itertools.starmap(UnderWay, admitted.items())))
         for demand in demands:
             if demand.window:
