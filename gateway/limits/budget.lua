@@ -44,7 +44,8 @@ end
 local function fit_of(demand, more)
   local beyond = demand.spent + demand.held + more - demand.amount
   if beyond <= 0 or more == 0 then return YES end
-  return beyond <= demand.aside and SET_ASIDE or NO
+  if beyond <= demand.aside then return SET_ASIDE end
+  return beyond <= demand.held and HELD or NO
 end
 
 local function ends_ms(demand, now)

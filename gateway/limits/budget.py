@@ -46,9 +46,13 @@ class State(NamedTuple):
         """What costs nothing always fits."""
         return self.spent + self.held + cost <= amount or not cost
 
-    def would_fit(self, cost: int, amount: int) -> bool:
+    def fits_without_slices(self, cost: int, amount: int) -> bool:
         """Whether it would fit if nothing were set aside."""
         return self.spent + self.held - self.set_aside + cost <= amount
+
+    def fits_without_holds(self, cost: int, amount: int) -> bool:
+        """Whether it would fit if nothing were held."""
+        return self.spent + cost <= amount
 
 
 def edges_of(period: Period, zone: str, now: float) -> Edges:

@@ -15,7 +15,7 @@
 --
 -- Law: whatever is touched is named in KEYS. Modes other than enforce never refuse.
 
-local NO, YES, SET_ASIDE, UNLOADED = 0, 1, 2, 3
+local NO, YES, SET_ASIDE, UNLOADED, HELD = 0, 1, 2, 3, 4
 
 local function demand_of(words)
   local kind = string.sub(words, 1, 4)

@@ -21,7 +21,9 @@ class Leases(OrderedDict[str, tuple[int, int]]):
 
     def ended(self, tick: int) -> list[str]:
         """Whose leases have ended."""
-        holders = []
+        holders: list[str] = []
+        if not self:
+            return holders
         for holder, (_, ends) in self.items():
             if ends > tick:
                 break

@@ -195,7 +195,7 @@ class MemoryLimiter:
                 levels[index] += 1
             else:
                 ends = now + self._lease_of(hold)
-                levels[index] += self._budget(bucket, now).hold(hold.exchange_id, cost, ends, window.edges)
+                levels[index] += self._budgets[bucket].hold(hold.exchange_id, cost, ends, window.edges)
         self._records[hold.exchange_id] = _Record(amounts, now + self._keep)
 
     def _extend(self, more: More, now: int) -> Demand | None:

@@ -51,7 +51,9 @@ class MemoryBudget:
         level = state.spent + state.held
         if state.fits(more, window.amount):
             return Fit.YES, level
-        return Fit.SET_ASIDE if state.would_fit(more, window.amount) else Fit.NO, level
+        if state.fits_without_slices(more, window.amount):
+            return Fit.SET_ASIDE, level
+        return Fit.HELD if state.fits_without_holds(more, window.amount) else Fit.NO, level
 
     def hold(self, holder: str, amount: int, lease_ends: int, edges: Edges) -> int:
         """This one holds at least so much from now on, under a lease that begins anew if that is more than

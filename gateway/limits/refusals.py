@@ -84,9 +84,10 @@ def _lasts(refusal: Refusal) -> float:
 
 
 def _is_empty(refusal: Refusal) -> bool:
-    """Whether it is of a budget with nothing left at all, so that no call is small enough."""
+    """Whether it is of a budget with nothing left at all, so that no call is small enough; and nothing comes
+    back from what is under way."""
     window = refusal.demand.window
-    return window is not None and refusal.level >= window.amount
+    return window is not None and refusal.level >= window.amount and refusal.deny.retry_after is None
 
 
 def _later(refusal: Refusal, *, left: float, elapsed: float) -> Refusal:

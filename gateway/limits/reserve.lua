@@ -6,7 +6,7 @@
 -- ARGV[3]     how long a hold that is never settled is remembered, milliseconds     3600000
 -- ARGV[4..]   each demand, as in demand.lua                         rate 1000000 60000000 1 1 enforce
 --
--- Answers two numbers for each demand: whether it fits (0 no, 1 yes, 2 but for slices, 3 not loaded), and the level: the
+-- Answers two numbers for each demand: whether it fits (as in verdict.py: Fit), and the level: the
 -- debt in micro-tokens, the slots taken, or what is spent and held. The new one when held, the untouched one otherwise.
 --   example     {1, 3000000, 1, 31001200}
 --

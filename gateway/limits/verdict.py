@@ -20,6 +20,8 @@ from gateway.limits.interfaces import Demand, Grant, Refusal, Unloaded
 
 SLOT_RETRY_SECONDS: Final = 1.0
 """Nobody knows when a slot is freed; this is soon enough to be worth a try, and no stampede."""
+HELD_RETRY_SECONDS: Final = 1.0
+"""Nobody knows when others will have spent less than they hold, or all of it."""
 SLICE_RETRY_SECONDS: Final = 1.0
 """Within which replicas give back what they have set aside."""
 
@@ -36,6 +38,8 @@ class Fit(IntEnum):
     """No; but it would fit a budget if replicas had not set slices of it aside."""
     UNLOADED = 3
     """Nobody knows before the budget is loaded."""
+    HELD = 4
+    """No; but it would fit a budget if what is under way turned out to cost nothing."""
 
 
 def judge(demands: Sequence[Demand], fit: Sequence[int], levels: Sequence[int]) -> Grant | Refusal | Unloaded:
@@ -99,6 +103,8 @@ def _grounds_of_budget(
         return ErrorCode.REQUEST_EXCEEDS_LIMIT, _beyond_budget(demand), None
     if fits == Fit.SET_ASIDE:
         return ErrorCode.BUDGET_UNAVAILABLE, _set_aside(demand), SLICE_RETRY_SECONDS
+    if fits == Fit.HELD:
+        return ErrorCode.INSUFFICIENT_QUOTA, _held(demand), HELD_RETRY_SECONDS
     return ErrorCode.INSUFFICIENT_QUOTA, used_up(demand, amount - level), None
 
 
@@ -149,6 +155,13 @@ def _beyond_budget(demand: Demand) -> str:
     return (
         f"This request {most} {figure(limit.counts, demand.cost)}, more than the whole budget "
         f"`{limit.name}` of {whose(demand)}{whole}. Send less, or ask for less output."
+    )
+
+
+def _held(demand: Demand) -> str:
+    return (
+        f"What is left of the budget `{demand.limit.name}` of {whose(demand)} is held by requests that are "
+        "under way. Some of it may come back when they have ended: send the request again."
     )
 
 

@@ -14,16 +14,22 @@ _NEVER: Final = frozenset(
     {
         ErrorCode.IDEMPOTENCY_IN_PROGRESS,
         ErrorCode.IDEMPOTENCY_KEY_REUSE,
-        ErrorCode.INSUFFICIENT_QUOTA,
         ErrorCode.UPSTREAM_AUTH_ERROR,
         ErrorCode.UPSTREAM_REDIRECT,
         ErrorCode.UPSTREAM_TLS_ERROR,
     }
 )
-"""What an immediate retry cannot mend: somebody has to do something first, or a budget's window to end."""
+"""What an immediate retry cannot mend: somebody has to do something first."""
 
-_TIMED: Final = frozenset({ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.CONCURRENCY_LIMIT_EXCEEDED})
-"""What waiting mends if, and only if, the limiter could say how long."""
+_TIMED: Final = frozenset(
+    {
+        ErrorCode.CONCURRENCY_LIMIT_EXCEEDED,
+        ErrorCode.INSUFFICIENT_QUOTA,
+        ErrorCode.RATE_LIMIT_EXCEEDED,
+    }
+)
+"""What waiting mends if, and only if, the limiter could say how long. A budget that is used up begins anew
+some day; one whose rest is held by others may have room in a moment."""
 
 
 def error_body(error: GatewayError) -> bytes:

@@ -169,7 +169,7 @@ class Oracle:
         for index, demand, amount in growing:
             if demand.window and demand.limit.mode is Mode.ENFORCE:
                 wanted = demand._replace(cost=record.held[index] + amount)
-                if self._fit(wanted, hold) in (Fit.NO, Fit.SET_ASIDE):
+                if self._fit(wanted, hold) not in (Fit.YES, Fit.UNLOADED):
                     return demand
         for index, demand, amount in growing:
             record.held[index] += amount
@@ -281,7 +281,10 @@ class Oracle:
         level = self._level(demand) + more
         if not more or level <= demand.window.amount:
             return Fit.YES
-        return Fit.SET_ASIDE if level - account.set_aside(self.now) <= demand.window.amount else Fit.NO
+        if level - account.set_aside(self.now) <= demand.window.amount:
+            return Fit.SET_ASIDE
+        spent = account.spent(self._window(demand))
+        return Fit.HELD if spent + more <= demand.window.amount else Fit.NO
 
     def _hold(self, hold: Hold, demand: Demand, amount: int) -> None:
         """Of a rate: so much more. Of others: so much, if it is more than what is held."""

@@ -89,11 +89,21 @@ class TestHolding:
 
     async def test_a_budget_fits_to_the_last_unit(self, loaded: Limiter) -> None:
         for _ in range(4):
-            await granted(loaded, hold_of(BUDGET, tokens=250))
+            hold = hold_of(BUDGET, tokens=250)
+            await granted(loaded, hold)
+            await loaded.settle([spent(hold, 250)])
         refusal = await refused(loaded, hold_of(BUDGET, tokens=1))
         assert (refusal.deny.code, refusal.deny.rule) == (ErrorCode.INSUFFICIENT_QUOTA, "budgets.team-day")
         assert refusal.deny.retry_after is None
         assert refusal.level == 1000
+
+    async def test_one_whose_rest_is_only_held_may_have_room_in_a_moment(self, loaded: Limiter) -> None:
+        hold = hold_of(BUDGET, tokens=1000)
+        await granted(loaded, hold)
+        refusal = await refused(loaded, hold_of(BUDGET, tokens=1))
+        assert (refusal.deny.code, refusal.deny.retry_after) == (ErrorCode.INSUFFICIENT_QUOTA, 1.0)
+        await loaded.settle([spent(hold, 999)])
+        await granted(loaded, hold_of(BUDGET, tokens=1))
 
     async def test_what_others_hold_is_not_left(self, loaded: Limiter) -> None:
         first = hold_of(BUDGET, tokens=600)
@@ -956,5 +966,13 @@ class TestArithmetic:
         expected = carried(state, edges, now / MICRO)
         assert found == expected
         if expected is not None:
-            fits, would_fit = expected.fits(more, amount), expected.would_fit(more, amount)
-            assert fit == (Fit.YES if fits else Fit.SET_ASIDE if would_fit else Fit.NO)
+            assert fit == next(
+                found
+                for found, fits in {
+                    Fit.YES: expected.fits(more, amount),
+                    Fit.SET_ASIDE: expected.fits_without_slices(more, amount),
+                    Fit.HELD: expected.fits_without_holds(more, amount),
+                    Fit.NO: True,
+                }.items()
+                if fits
+            )

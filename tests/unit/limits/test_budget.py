@@ -242,21 +242,25 @@ class TestCarried:
 
 class TestFits:
     @pytest.mark.parametrize(
-        ("state", "cost", "fits", "would_fit"),
+        ("state", "cost", "fits", "without_slices", "without_holds"),
         [
-            (State(0, spent=60, held=30), 10, True, True),
-            (State(0, spent=60, held=30), 11, False, False),
-            (State(0, spent=60, held=30, set_aside=5), 15, False, True),
-            (State(0, spent=60, held=30, set_aside=5), 16, False, False),
-            (State(0, spent=500), 0, True, False),
-            (State(0), 100, True, True),
-            (State(0), 101, False, False),
+            (State(0, spent=60, held=30), 10, True, True, True),
+            (State(0, spent=60, held=30), 11, False, False, True),
+            (State(0, spent=60, held=30), 40, False, False, True),
+            (State(0, spent=60, held=30), 41, False, False, False),
+            (State(0, spent=60, held=30, set_aside=5), 15, False, True, True),
+            (State(0, spent=60, held=30, set_aside=5), 16, False, False, True),
+            (State(0, spent=500), 0, True, False, False),
+            (State(0), 100, True, True, True),
+            (State(0), 101, False, False, False),
         ],
     )
     def test_what_is_spent_held_and_asked_for_is_no_more_than_the_amount(
-        self, state: State, cost: int, fits: bool, would_fit: bool
+        self, state: State, cost: int, fits: bool, without_slices: bool, without_holds: bool
     ) -> None:
-        assert (state.fits(cost, 100), state.would_fit(cost, 100)) == (fits, would_fit)
+        assert state.fits(cost, 100) == fits
+        assert state.fits_without_slices(cost, 100) == without_slices
+        assert state.fits_without_holds(cost, 100) == without_holds
 
 
 class TestCrossed:

@@ -172,6 +172,7 @@ class TestBudgets:
             refused(replace(DOLLARS, counts=Counted.OUTPUT_TOKENS), 50_000_000),
             refused(DOLLARS, 50_000_000, cost=50_000_001),
             refused(DOLLARS, 50_000_000, fit=Fit.SET_ASIDE),
+            refused(DOLLARS, 50_000_000, fit=Fit.HELD),
             refused(replace(DOLLARS, increases=(Increase(5, NOW + 60),)), 50_000_004, cost=2),
         ],
         ids=[
@@ -182,6 +183,7 @@ class TestBudgets:
             "output",
             "too large",
             "set aside",
+            "held",
             "increased",
         ],
     )

@@ -19,7 +19,7 @@ WEEK = replace(
     DOLLARS, name="alice-week", counts=Counted.TOKENS, per=(Scope.USER,), amount=900, period=Period.WEEK
 )
 HOUSE = replace(DOLLARS, name="house-day", per=(Scope.ORGANIZATION,), period=Period.DAY)
-NO, YES, SET_ASIDE, UNLOADED = Fit
+NO, YES, SET_ASIDE, UNLOADED, HELD = Fit
 
 
 def demand(limit: Limit | Budget, cost: int = 1) -> Demand:
@@ -176,6 +176,15 @@ def test_a_refusal_of_a_limit_says_what_where_and_when(
             ErrorCode.BUDGET_UNAVAILABLE,
             1.0,
             "The last of the budget `team-month` is being called in. Send the request again.",
+        ),
+        (
+            demand(DOLLARS, 2_000_000),
+            49_000_000,
+            HELD,
+            ErrorCode.INSUFFICIENT_QUOTA,
+            1.0,
+            "What is left of the budget `team-month` of team `search` is held by requests that are under "
+            "way. Some of it may come back when they have ended: send the request again.",
         ),
         (
             demand(DOLLARS, 50_000_001),

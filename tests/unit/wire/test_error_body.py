@@ -66,7 +66,7 @@ RETRIES = {
     ErrorCode.IDEMPOTENCY_IN_PROGRESS: "no",
     ErrorCode.RATE_LIMIT_EXCEEDED: "when timed",
     ErrorCode.CONCURRENCY_LIMIT_EXCEEDED: "when timed",
-    ErrorCode.INSUFFICIENT_QUOTA: "no",
+    ErrorCode.INSUFFICIENT_QUOTA: "when timed",
     ErrorCode.UPSTREAM_RATE_LIMITED: "yes",
     ErrorCode.INTERNAL_ERROR: "yes",
     ErrorCode.UPSTREAM_ERROR: "yes",
