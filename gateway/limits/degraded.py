@@ -131,7 +131,9 @@ class ResilientLimiter:
         if self._circuit.is_open:
             self._owe(there)
             return ()
-        return await self._settle_there(self._away.dues() + there)
+        # While it is in doubt the share and the slices are still needed: they are settled when it is clear.
+        dues = [] if self._circuit.is_doubtful else self._away.dues()
+        return await self._settle_there(dues + there)
 
     async def renew(self, holds: Sequence[Hold]) -> None:
         if holds and not self._circuit.is_open:

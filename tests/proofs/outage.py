@@ -1,364 +1,209 @@
-"""What the fault suite puts replicas through, and what is seen of it: a load that never rests, and its watch.
+"""The story of one fault under load, from the quiet before it to the quiet after it, and what was seen of it."""
 
-Every kind of limit is at its edge all the time: the rate is refused more often than granted, all slots are
-taken, money is spent. What clients were granted counts by their own watch, from the moment at which they ask
-to the one at which they know; in the store it was in between.
-"""
-
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import count
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeVar
 
-from gateway.core.clock import SystemClock
-from gateway.core.decision import Mode
-from gateway.core.errors import ErrorCode, StoreUnavailable
-from gateway.core.policy import Budget, Catalogue, Counted, Limit, Period, Policy, Scope
-from gateway.core.principal import Principal
-from gateway.limits.amounts import NOTHING, Amounts
-from gateway.limits.bucket import MICRO
-from gateway.limits.demands import Demands
-from gateway.limits.interfaces import Demand, Limiter, Look
-from gateway.limits.reservation import Reservation
-from gateway.limits.slices import PART
+from gateway.core.errors import ErrorCode
+from gateway.limits.interfaces import Limiter
+from tests.proofs.clients import COST, REPLICAS, SLICE, UNSEEN, Load, Looks, most_in_a_span
 from tests.support.eventually import eventually
-from tests.support.replicas import Replica, TeamBooks
+from tests.support.replicas import LEASE, Replica
 
-REPLICAS: Final = 3
+PATIENCE: Final = 10.0
+"""Seconds for what takes one at most."""
 
-SIZE, GAIN, COST = 1000, 250, 5
-"""Tokens: of the bucket, paid back in a second, of one exchange."""
-SLOTS: Final = 11
-"""Not the same for each of three."""
-DOLLARS, PRICE = 120_000, 200
-"""Micro-dollars: of the budget, of one exchange at most."""
-SLICE: Final = DOLLARS // (PART * REPLICAS)
-
-_PACED, _STREAM, _PAID = "paced", "stream", "paid"
-"""Models: each is counted by one limit …"""
-_SESSION: Final = "session"
-"""… but for this one, which takes a slot and money."""
-_THINKS: Final = 0.02
-_RUNS: Final = 0.03
-"""Seconds. Nothing waits for them: so long a client does nothing, or an exchange runs."""
+_T = TypeVar("_T")
 
 
-def policy_of(team: str, *, ample: bool = False) -> Policy:
-    """One limit of each kind. In Kathmandu a month does not begin at an hour at which builds run."""
-    more = 1000 if ample else 1
-    tokens = Limit("tokens", Counted.TOKENS, (Scope.TEAM,), GAIN * more, 1.0, SIZE * more, models=(_PACED,))
-    slots = Limit("slots", Counted.CONCURRENT, (Scope.TEAM,), SLOTS * more, models=(_STREAM, _SESSION))
-    month = partial(Budget, per=(Scope.TEAM,), period=Period.MONTH, zone="Asia/Kathmandu")
-    money = month(
-        name="money", counts=Counted.DOLLARS, amount=DOLLARS * more, strict=True, models=(_PAID, _SESSION)
-    )
-    requests = month(name="requests", counts=Counted.REQUESTS, amount=100, mode=Mode.WARN)
-    return Policy(
-        team=team,
-        version="1",
-        catalogue=Catalogue({}),
-        limits=(tokens, slots),
-        budgets=(money, requests),
-    )
+@dataclass(frozen=True)
+class Fault:
+    """What happens to Redis."""
 
+    begin: Callable[[], Awaitable[None]]
+    end: Callable[[], Awaitable[None]]
+    outages: tuple[int, int] = (1, 1)
+    """How often replicas take Redis for away: at least, and at most."""
+    empties: bool = False
+    """Whether everything in it is lost."""
+    lasts: int = 100
+    """Until so many tokens have been let through."""
 
-class Admission(NamedTuple):
-    """Tokens that were let through at some moment between these two."""
-
-    asked: float
-    told: float
-    tokens: int
-
-
-class Refused(NamedTuple):
-    at: float
-    replica: int
-    code: ErrorCode
-
-
-class Wait(NamedTuple):
-    """For a decision."""
-
-    began: float
-    seconds: float
-    replica: int
-
-
-@dataclass(eq=False)
-class Exchange:
-    """One that was granted and is not settled."""
-
-    id: str
-    replica: Replica
-    model: str
-    expected: Amounts
-    reservation: Reservation = field(repr=False)
-    away: bool
-    """Whether its replica decided alone."""
-
-
-class Looks(NamedTuple):
-    """What Redis knows of each limit."""
-
-    tokens: Look
-    slots: Look
-    money: Look
-    requests: Look
-
-
-UNSEEN: Final = Looks(*[Look(0, loaded=False)] * 4)
+    @property
+    def is_one_outage(self) -> bool:
+        return self.outages == (1, 1)
 
 
 @dataclass
-class Load:
-    """Clients of all replicas, and what they have seen."""
+class Story:
+    """How it went."""
 
-    replicas: Sequence[Replica]
-    policy: Policy
-    books: TeamBooks
-    admissions: list[Admission] = field(default_factory=list)
-    refusals: list[Refused] = field(default_factory=list)
-    waits: list[Wait] = field(default_factory=list)
-    live: dict[str, Exchange] = field(default_factory=dict)
-    most_slots: int = 0
-    """That were taken at once."""
-    most_money: int = 0
-    """That was spent and held at once."""
-    spent_away: list[int] = field(default_factory=lambda: [0] * REPLICAS)
-    """Of money, by each replica alone."""
-    sessions: list[Exchange] = field(default_factory=list)
+    fault: Fault
+    load: Load
+    began: float = 0.0
+    away: float = 0.0
+    """When all replicas had noticed."""
+    ended: float = 0.0
+    back: float = 0.0
+    """When all had noticed that it was over."""
+    exact: float = 0.0
+    commands: int = 0
+    """That came to Redis' door while it counted as away."""
+    differences: dict[str, Any] = field(default_factory=dict)
+    """Between Redis and what was granted, when there should be none."""
+    at_return: Looks = UNSEEN
+    at_end: Looks = UNSEEN
+    retired: Looks = UNSEEN
+    slots_at_end: int = 0
+    """That could be had at once."""
 
-    def __post_init__(self) -> None:
-        self._ids = count()
-        self._clients: dict[Replica, list[asyncio.Future[None]]] = {}
-        self._may_ask = asyncio.Event()
-        self._asking = 0
-        self._ended = False
-        self._principal = Principal(subject="alice", team=self.policy.team, key_id="k", key_name="k")
+    def outages(self, replica: Replica) -> list[tuple[float, float]]:
+        """When it took Redis for away, and for back."""
+        changes = [change for change in replica.changes if change.at >= self.began]
+        return [(away.at, back.at) for away, back in zip(changes[::2], changes[1::2], strict=False)]
 
-    # Clients
+    def is_away(self, replica: Replica) -> bool:
+        """Whether it takes Redis for away since."""
+        changes = [change.away for change in replica.changes if change.at >= self.began]
+        return bool(changes) and changes[-1]
 
-    @asynccontextmanager
-    async def going(self) -> AsyncIterator[None]:
-        """Clients ask from now on, until the block is left."""
-        self._may_ask.set()
-        acts = self._paced, self._paced, self._stream, self._stream, self._stream, self._paid
-        for replica in self.replicas:
-            self._clients[replica] = [asyncio.ensure_future(self._client(replica, act)) for act in acts]
-        try:
-            yield
-            self._ended = True
-            self._may_ask.set()
-            for clients in self._clients.values():
-                await asyncio.gather(*clients)
-        finally:
-            for replica in self.replicas:
-                await self._send_away(replica)
-
-    async def kill(self, replica: Replica) -> None:
-        """End it with all that it had under way, of which nothing is settled."""
-        await self._send_away(replica)
-        await replica.die()
-        self.live = {each.id: each for each in self.live.values() if each.replica is not replica}
-        self.sessions = [each for each in self.sessions if each.replica is not replica]
-
-    async def _send_away(self, replica: Replica) -> None:
-        """Its clients."""
-        clients = self._clients.pop(replica, [])
-        for client in clients:
-            client.cancel()
-        for outcome in await asyncio.gather(*clients, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
-
-    async def rest(self) -> None:
-        """Nobody asks any more, until `go_on`; nothing is under way but sessions."""
-        self._may_ask.clear()
-        await eventually(lambda: not self._asking and set(self.live) == {each.id for each in self.sessions})
-
-    def go_on(self) -> None:
-        self._may_ask.set()
-
-    async def begin_session(self, replica: Replica) -> None:
-        """An exchange that lasts, as soon as there is a slot for it."""
-        await self._begin(replica, _SESSION, PRICE)
-
-    async def begin_stream(self, replica: Replica) -> None:
-        """One that costs no money."""
-        await self._begin(replica, _STREAM, 0)
-
-    async def _begin(self, replica: Replica, model: str, dollars: int) -> None:
-
-        async def begin() -> Exchange | None:
-            return await self.reserve(replica, model, Amounts(1, dollars=dollars, concurrent=1))
-
-        self.sessions.append(await eventually(begin))
-
-    def end_sessions(self) -> None:
-        for exchange in self.sessions:
-            self.settle(exchange, exchange.expected._replace(dollars=exchange.expected.dollars // 2))
-        self.sessions.clear()
-
-    async def drain_bucket(self) -> None:
-        """Large exchanges take what there is of the rate."""
-        tenth = Amounts(1, SIZE // 10)
-        while (large := await self.reserve(self.replicas[0], _PACED, tenth)) is not None:
-            self.settle(large, tenth)
-
-    async def spend_all(self) -> None:
-        """Of money, to the last exchange that fits."""
-        for price in (20 * PRICE, PRICE, PRICE // 4):
-            expected = Amounts(1, dollars=price)
-            last: ErrorCode | None = None
-            while last is not ErrorCode.INSUFFICIENT_QUOTA:
-                exchange = await self.reserve(self.replicas[0], _PAID, expected)
-                if exchange is not None:
-                    self.settle(exchange, expected)
-                else:
-                    last = self.refusals[-1].code
-                    await asyncio.sleep(0.01)
-
-    async def fill_slots(self) -> int:
-        """How many can be had at once."""
-        exchanges = []
-        while exchange := await self.reserve(self.replicas[0], _STREAM, Amounts(1, concurrent=1)):
-            exchanges.append(exchange)
-        for exchange in exchanges:
-            self.settle(exchange, exchange.expected)
-        return len(exchanges)
-
-    async def refused(self, code: ErrorCode, *, since: float = 0.0, by: Iterable[int] = (0,)) -> None:
-        """Until somebody was, at each of these replicas."""
-        await eventually(
-            lambda: (
-                {each.replica for each in self.refusals if each.code is code and each.at >= since} >= set(by)
-            )
-        )
-
-    async def reserve(self, replica: Replica, model: str, expected: Amounts) -> Exchange | None:
-        """None: refused."""
-        exchange_id = f"ex-{self.policy.team}-{next(self._ids)}"
-        asked = monotonic()
-        reservation = await replica.reservations.reserve(
-            exchange_id, self._principal, self.policy, model, expected
-        )
-        told = monotonic()
-        self.waits.append(Wait(asked, told - asked, replica.number))
-        if reservation.hold is None:
-            self.refusals.append(Refused(told, replica.number, reservation.denials[0].code))
-            return None
-        self.books.admit(exchange_id, expected)
-        exchange = Exchange(exchange_id, replica, model, expected, reservation, replica.limiter.degraded)
-        self.live[exchange_id] = exchange
-        if model == _PACED:
-            self.admissions.append(Admission(asked, told, expected.tokens))
-        self.most_slots = max(self.most_slots, len(self.live_with(_STREAM, _SESSION)))
-        held = sum(each.expected.dollars for each in self.live_with(_PAID, _SESSION))
-        self.most_money = max(self.most_money, self.books.settled.dollars + held)
-        return exchange
-
-    def settle(self, exchange: Exchange, spent: Amounts) -> None:
-        if exchange.away:
-            self.spent_away[exchange.replica.number] += spent.dollars
-        del self.live[exchange.id]
-        self.books.settle(exchange.id, spent)
-        exchange.reservation.settle(spent)
-
-    def live_with(self, *models: str) -> list[Exchange]:
-        return [each for each in self.live.values() if each.model in models]
-
-    async def _client(self, replica: Replica, act: Callable[[Replica], Awaitable[None]]) -> None:
-        while True:
-            await self._may_ask.wait()
-            if self._ended:
-                return
-            self._asking += 1
-            try:
-                await act(replica)
-            finally:
-                self._asking -= 1
-            await asyncio.sleep(_THINKS)
-
-    async def _paced(self, replica: Replica) -> None:
-        exchange = await self.reserve(replica, _PACED, Amounts(1, COST))
-        if exchange is not None:
-            self.settle(exchange, exchange.expected)
-
-    async def _stream(self, replica: Replica) -> None:
-        exchange = await self.reserve(replica, _STREAM, Amounts(1, concurrent=1))
-        if exchange is not None:
-            await asyncio.sleep(_RUNS)
-            self.settle(exchange, exchange.expected)
-
-    async def _paid(self, replica: Replica) -> None:
-        exchange = await self.reserve(replica, _PAID, Amounts(1, dollars=PRICE))
-        if exchange is not None:
-            await asyncio.sleep(_RUNS)
-            self.settle(exchange, Amounts(1, dollars=PRICE * 3 // 4))
-
-    # What Redis says
-
-    async def looks(self, truth: Limiter) -> Looks:
-        async def look() -> Looks | None:
-            try:
-                return Looks(*await truth.look(self.demands()))
-            except StoreUnavailable:
-                return None  # it may be led to another Redis
-
-        return await eventually(look)
-
-    def demands(self) -> Sequence[Demand]:
-        """On every limit, in the order of Looks."""
-        demands = Demands(clock=SystemClock())
-        wanted = {
-            demand.bucket: demand
-            for model in (_PACED, _SESSION)
-            for demand in demands.of(self._principal, self.policy, model, NOTHING)
+    def figures(self) -> dict[str, str]:
+        opened = [self._opened(replica) for replica in self.load.replicas]
+        return {
+            "opened after the first failure": _ms(max(opened, default=0.0)),
+            "closed after the end": _ms(self.back - self.ended),
+            "exact after the end": _ms(self.exact - self.ended),
+            "longest wait": _ms(max(wait.seconds for wait in self.load.waits)),
+            "most in a span, of the bucket": f"{most_in_a_span(self.load.admissions):.3f}",
         }
-        by_name = {demand.limit.name: demand for demand in wanted.values()}
-        return [by_name[name] for name in Looks._fields]
 
-    def differences(self, looks: Looks) -> dict[str, Any]:
-        """Between what Redis says and what was granted and settled here. While all rest."""
-        settled = self.books.settled
-        said = {
-            "slots": {each.exchange_id.removesuffix(":away") for each in looks.slots.holders},
-            "money spent": looks.money.spent,
-            "money held": {each.exchange_id: each.amount for each in _no_slices(looks.money)},
-            "requests": looks.requests.spent,
-        }
-        true = {
-            "slots": {each.id for each in self.live_with(_STREAM, _SESSION)},
-            "money spent": settled.dollars,
-            "money held": {each.id: PRICE for each in self.live_with(_PAID, _SESSION)},
-            "requests": settled.requests,
-        }
-        return {what: (said[what], true[what]) for what in said if said[what] != true[what]}
+    def _opened(self, replica: Replica) -> float:
+        return max((away - self.first_failure(replica, away) for away, _ in self.outages(replica)), default=0)
+
+    def first_failure(self, replica: Replica, opened: float) -> float:
+        """Of the row that led to this."""
+        earlier = [back for _, back in self.outages(replica) if back < opened]
+        since = max([self.began, *earlier])
+        return min((at for at in replica.primary.failed if at >= since), default=opened)
 
 
-def _no_slices(look: Look) -> list[Any]:
-    return [holder for holder in look.holders if not holder.exchange_id.startswith("slice:")]
+async def story_of(
+    fault: Fault, load: Load, truth: Limiter, *, commands: Callable[[], int] = lambda: 0, longer: int = 1
+) -> Story:
+    """Let it happen. `truth`: what asks Redis, whatever replicas hold of it. `commands`: how many came to its
+    door. `longer`: so many times longer. Raises AssertionError when it goes no further."""
+    story = Story(fault, load)
+    async with load.going():
+        await all_well(load, truth)
+        story.began = monotonic()
+        await fault.begin()
+        await _go_on_alone(story, commands, fault.lasts * longer)
+        await fault.end()
+        story.ended = monotonic()
+        await _return(story, truth)
+        await _come_to_rest(story, truth)
+        load.go_on()
+        await _more_tokens(load, 100)
+        await until("slices are set aside again", lambda: _all_set_aside(load, truth))
+        await load.rest()
+        load.end_sessions()
+    await _use_up(story, truth)
+    return story
 
 
-def most_in_a_span(admissions: Sequence[Admission]) -> float:
-    """The most tokens that passed in any span of time, less what time paid back in it: in buckets.
-
-    What was surely let through within a span counts: asked for and told of in it."""
-    found = 0.0
-    by_end = sorted(admissions, key=lambda each: each.told)
-    for first in by_end:
-        passed = 0
-        for each in by_end:
-            if each.asked >= first.asked:
-                passed += each.tokens
-                found = max(found, passed - GAIN * (each.told - first.asked))
-    return found / SIZE
+async def until(what: str, look: Callable[[], _T | Awaitable[_T]]) -> _T:
+    """The first thing seen that is true. Raises AssertionError when there is none."""
+    try:
+        return await eventually(look, seconds=PATIENCE)
+    except TimeoutError:
+        raise AssertionError(f"not within {PATIENCE:.0f} s: {what}") from None
 
 
-def owed(look: Look) -> float:
-    """Tokens."""
-    return look.level / MICRO
+async def all_well(load: Load, truth: Limiter) -> None:
+    """All replicas know of each other, have set money aside, and run a session; the rate is drained."""
+    await until("replicas know their parts", lambda: all(map(_knows_its_part, load.replicas)))
+    await until("slices are set aside", lambda: _all_set_aside(load, truth))
+    await load.drain_bucket()
+    for replica in load.replicas:
+        await load.begin_session(replica)
+    assert not any(replica.limiter.degraded for replica in load.replicas)
+
+
+def _knows_its_part(replica: Replica) -> bool:
+    heard = [(share.rank, share.of) for share in replica.primary.shares[-2:]]
+    return heard == [(replica.number, REPLICAS)] * 2
+
+
+async def _all_set_aside(load: Load, truth: Limiter) -> bool:
+    return (await load.looks(truth)).money.set_aside == REPLICAS * SLICE
+
+
+async def _go_on_alone(story: Story, commands: Callable[[], int], tokens: int) -> None:
+    load, fault = story.load, story.fault
+    if fault.outages[0]:
+        await until("all take Redis for away", lambda: all(map(story.is_away, load.replicas)))
+    story.away, before = monotonic(), commands()
+    for replica in load.replicas:
+        await load.begin_stream(replica)
+    if fault.is_one_outage:
+        await until("money runs out", lambda: load.refused(ErrorCode.BUDGET_UNAVAILABLE, story.away))
+    await _more_tokens(load, tokens)
+    story.commands = commands() - before
+
+
+async def _return(story: Story, truth: Limiter) -> None:
+    def is_back(replica: Replica) -> bool:
+        knows = not story.fault.empties or any(at >= story.began for at in replica.emptied)
+        return knows and not replica.limiter.degraded
+
+    await until("all take Redis for back", lambda: all(map(is_back, story.load.replicas)))
+    story.back = monotonic()
+    story.at_return = await story.load.looks(truth)
+
+
+async def _more_tokens(load: Load, tokens: int) -> None:
+    """Until so many more have been let through."""
+    enough = len(load.admissions) + tokens / COST
+    await until("tokens are let through", lambda: len(load.admissions) >= enough)
+
+
+async def _come_to_rest(story: Story, truth: Limiter) -> None:
+    """Nothing happens any more, until Redis says what is so."""
+    load = story.load
+
+    async def is_loaded() -> bool:
+        looks = await load.looks(truth)
+        return looks.money.loaded and looks.requests.loaded
+
+    async def is_exact() -> bool:
+        story.differences = load.differences(await load.looks(truth))
+        story.exact = monotonic()
+        return not story.differences
+
+    await until("budgets are loaded", is_loaded)
+    await load.rest()
+    with suppress(TimeoutError):
+        await eventually(is_exact, seconds=2.0)
+
+
+async def _use_up(story: Story, truth: Limiter) -> None:
+    """Whatever is still to be had is taken; then all end."""
+    load = story.load
+
+    async def is_free() -> bool:
+        looks = story.at_end = await load.looks(truth)
+        return (looks.slots.level, looks.money.level - looks.money.set_aside) == (0, looks.money.spent)
+
+    with suppress(TimeoutError):
+        await eventually(is_free, seconds=2 * LEASE)
+    await load.spend_all()
+    story.slots_at_end = await load.fill_slots()
+    for replica in load.replicas:
+        await replica.retire()
+    story.retired = await load.looks(truth)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

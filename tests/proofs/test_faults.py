@@ -11,8 +11,9 @@ from typing import Any, Final
 import pytest
 
 from gateway.limits.interfaces import Limiter
-from tests.proofs.facts import Fault, all_well, check, story_of
-from tests.proofs.outage import REPLICAS, SLOTS, Load, policy_of
+from tests.proofs.clients import DOLLARS, REPLICAS, SLOTS, Load, policy_of
+from tests.proofs.facts import check
+from tests.proofs.outage import Fault, all_well, story_of
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.redis_server import RedisServer, ask, free_port, running_redis
@@ -237,3 +238,6 @@ async def test_what_a_killed_replica_held_is_free_when_its_leases_have_ended() -
             await load.rest()
             await eventually(holds_nothing, seconds=5.0)
             assert {each.replica for each in load.live.values()} == set(at.replicas[1:])
+            load.end_sessions()
+        await load.spend_all()
+        assert load.books.settled.dollars == DOLLARS, "what it held cannot be spent"

@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 from redis.crc import key_slot
 
-from tests.proofs.facts import Fault, check, story_of
-from tests.proofs.outage import REPLICAS, Load, policy_of
+from tests.proofs.clients import REPLICAS, Load, policy_of
+from tests.proofs.facts import check
+from tests.proofs.outage import Fault, story_of
 from tests.support.eventually import eventually
 from tests.support.redis_cluster import Node, RedisCluster, running_cluster
 from tests.support.replicas import TeamBooks, onlooker, replicas

@@ -8,8 +8,9 @@ import pytest
 
 from gateway.core.errors import StoreUnavailable
 from gateway.limits.interfaces import Limiter
-from tests.proofs.facts import Fault, check, story_of
-from tests.proofs.outage import REPLICAS, Load, policy_of
+from tests.proofs.clients import REPLICAS, Load, policy_of
+from tests.proofs.facts import check
+from tests.proofs.outage import Fault, story_of
 from tests.support.eventually import eventually
 from tests.support.redis_sentinel import PASSWORD, SentinelGroup, running_sentinels
 from tests.support.replicas import TeamBooks, onlooker, replicas

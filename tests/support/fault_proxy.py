@@ -141,9 +141,14 @@ class FaultProxy:
 
     def _task(self, work: Awaitable[None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(task)
         return task
+
+    def _keep(self, task: asyncio.Task[None] | None) -> None:
+        """To be ended with the proxy."""
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _begin(self, fault: _Fault, *, listens: bool) -> None:
         async def begin() -> None:
@@ -183,6 +188,7 @@ class FaultProxy:
             passage.cut()
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._keep(asyncio.current_task())
         try:
             there = await _opened(self.target)
         except OSError:

@@ -557,6 +557,20 @@ class TestSlices:
         refusal = await refused(replica.limiter, hold_of(DOLLARS, cost=1))
         assert refusal.deny.code is ErrorCode.BUDGET_UNAVAILABLE
 
+    async def test_a_settlement_in_between_does_not_give_it_up(self, replica: Replica) -> None:
+        """One request after the other, while Redis falls silent: the breaker is not open yet."""
+        await loaded(replica.store, DOLLARS)
+        await self.set_aside(replica)
+        replica.store.away = True
+        for _ in range(4):
+            hold = hold_of(DOLLARS, cost=1000)
+            await granted(replica.limiter, hold)
+            await replica.limiter.settle([Spent(hold, (700,))])
+        replica.store.away = False
+        await replica.tick(8)
+        await replica.limiter.settle([])
+        assert (await look(replica.store, DOLLARS)).spent == 2800
+
     async def test_what_was_spent_of_it_is_spent_in_the_store_on_return(self, replica: Replica) -> None:
         await loaded(replica.store, DOLLARS, spent=50)
         await self.set_aside(replica)
