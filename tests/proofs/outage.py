@@ -1,4 +1,4 @@
-"""The story of one fault under load, from the quiet before it to the quiet after it, and what was seen of it."""
+"""The story of one fault under load, from the quiet before it to the quiet after it; and what was seen."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress

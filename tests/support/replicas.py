@@ -5,8 +5,8 @@
         reservation = await three[0].reservations.reserve(...)
         three[0].changes                    # when it held Redis for away, and for back
 
-Each has connections of its own, and its loops are going. What takes seconds in a gateway takes less here, but
-for the deadline, which is longer: this machine does other things too.
+Each has connections of its own, and its loops are going. Deadlines and the breaker are a gateway's own; what
+is done every second there, or lasts for several, takes less here.
 """
 
 import asyncio
@@ -22,19 +22,20 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.limits.amounts import NOTHING, Amounts
 from gateway.limits.breaker import Breaker
-from gateway.limits.connect import connect
+from gateway.limits.connect import TIMEOUT, connect
 from gateway.limits.degraded import ResilientLimiter
 from gateway.limits.demands import Demands
 from gateway.limits.interfaces import Books, Grant, Hold, Pulse, Refusal, Share, Unloaded
+from gateway.limits.lateness import INTERVAL, Lateness
 from gateway.limits.loading import BudgetLoader
 from gateway.limits.redis import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from tests.support.log import Log
 
-DEADLINE: Final = 0.25
+DEADLINE: Final = TIMEOUT
 """Seconds that a call may take."""
-BREAKER: Final = Breaker(slow=0.2)
+BREAKER: Final = Breaker()
 BEAT: Final = 0.2
 RENEW: Final = 0.5
 LEASE: Final = 3.0
@@ -168,6 +169,7 @@ def _replica(number: int, count: int, primary: WatchedLimiter, books: Books, sli
     async def on_return() -> None:
         await reservations.renew_all()
 
+    lateness = Lateness(clock)
     limiter = ResilientLimiter(
         primary=primary,
         clock=clock,
@@ -178,6 +180,7 @@ def _replica(number: int, count: int, primary: WatchedLimiter, books: Books, sli
         on_clock=lambda seconds: None,
         on_emptied=lambda: emptied.append(monotonic()),
         on_return=on_return,
+        is_late=lateness.is_late,
         breaker=BREAKER,
         slice_lease=slice_lease,
     )
@@ -190,6 +193,7 @@ def _replica(number: int, count: int, primary: WatchedLimiter, books: Books, sli
         on_leak=lambda exchange_id: None,
         on_charged=lambda charged: None,
     )
+    background.every("lateness", INTERVAL, lateness.tick)
     background.loop("redis", primary.run)
     background.loop("redis_breaker", limiter.run)
     background.every("redis_beat", BEAT, limiter.beat)
