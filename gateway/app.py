@@ -37,19 +37,19 @@ from gateway.expectation import Expectations
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.alerts import BudgetWatch
-from gateway.limits.connect import Client, connect
-from gateway.limits.degraded import ResilientLimiter
+from gateway.limits.away.lateness import INTERVAL as LATENESS_INTERVAL
+from gateway.limits.away.lateness import Lateness
+from gateway.limits.away.resilient import ResilientLimiter
 from gateway.limits.demands import Demands
 from gateway.limits.estimate import TypicalOutputs
-from gateway.limits.findings import Fault, Finding
-from gateway.limits.fitness import Fitness
 from gateway.limits.interfaces import Limiter
-from gateway.limits.lateness import INTERVAL as LATENESS_INTERVAL
-from gateway.limits.lateness import Lateness
 from gateway.limits.loading import BudgetLoader
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.overview import Overview
-from gateway.limits.redis import RedisLimiter
+from gateway.limits.redis.connect import Client, connect
+from gateway.limits.redis.findings import Fault, Finding
+from gateway.limits.redis.fitness import Fitness
+from gateway.limits.redis.limiter import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.metering.interfaces import UsageReports

@@ -7,9 +7,9 @@ from rich.text import Text
 from gateway.app import load_policy_files
 from gateway.cli.console import err, explained, fail, out, settings_or_exit
 from gateway.core.clock import SystemClock
-from gateway.limits.connect import connect
-from gateway.limits.findings import Finding, Severity
-from gateway.limits.fitness import PATIENCE, unfit
+from gateway.limits.redis.connect import connect
+from gateway.limits.redis.findings import Finding, Severity
+from gateway.limits.redis.fitness import PATIENCE, unfit
 from gateway.settings import Settings
 
 

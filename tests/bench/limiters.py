@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from gateway.core.clock import SystemClock
-from gateway.limits.connect import connect
 from gateway.limits.interfaces import Limiter
-from gateway.limits.memory import MemoryLimiter
-from gateway.limits.redis import RedisLimiter
-from gateway.limits.scripts import ScriptCall, Scripts
+from gateway.limits.memory.limiter import MemoryLimiter
+from gateway.limits.redis.connect import connect
+from gateway.limits.redis.limiter import RedisLimiter
+from gateway.limits.redis.scripts import ScriptCall, Scripts
 
 _PATIENT: Final = 30.0
 """Seconds to wait for Redis: a call that has failed would be no call to measure."""

@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 
 from gateway.core.policy import Budget, Counted, Limit, Period, Scope
 from gateway.limits.bucket import MICRO
-from gateway.limits.connect import connect
 from gateway.limits.demands import demand_of
 from gateway.limits.interfaces import Demand, Grant, Hold, Limiter, Refusal, Spent, Unloaded
-from gateway.limits.memory import MemoryLimiter
-from gateway.limits.redis import CLOCK, RedisLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
+from gateway.limits.redis.connect import connect
+from gateway.limits.redis.limiter import CLOCK, RedisLimiter
 from tests.support.clock import ManualClock
 from tests.support.redis_server import RedisServer, running_redis
 

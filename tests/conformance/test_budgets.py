@@ -15,7 +15,7 @@ from gateway.core.spending import Spending, UnderWay
 from gateway.limits.bucket import MICRO
 from gateway.limits.budget import MOST, Edges, State, carried
 from gateway.limits.interfaces import MOST_SHOWN, Hold, Limiter, Look, More, Spent
-from gateway.limits.scripts import Script
+from gateway.limits.redis.scripts import Script
 from gateway.limits.verdict import Fit
 from tests.conformance.conftest import (
     BUDGET,

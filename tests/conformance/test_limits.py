@@ -14,7 +14,7 @@ from gateway.core.policy import Counted
 from gateway.limits.bucket import MICRO, MOST_DEBT, Rate, rate_of
 from gateway.limits.demands import demand_of
 from gateway.limits.interfaces import Grant, Hold, Limiter
-from gateway.limits.scripts import Script
+from gateway.limits.redis.scripts import Script
 from tests.conformance.conftest import (
     DAY,
     LEASE,

@@ -28,11 +28,11 @@ from gateway.core.decision import Mode
 from gateway.core.policy import Budget, Counted, Increase, Limit, Period, Scope
 from gateway.core.principal import Principal
 from gateway.core.spending import Spending, UnderWay
-from gateway.limits.connect import connect
 from gateway.limits.demands import bucket_of, demand_of, name_of
 from gateway.limits.interfaces import Demand, Grant, Hold, Limiter, Look, More, Refusal, Spent, Unloaded
-from gateway.limits.memory import MemoryLimiter
-from gateway.limits.redis import RedisLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
+from gateway.limits.redis.connect import connect
+from gateway.limits.redis.limiter import RedisLimiter
 from tests.conformance.conftest import PATIENT
 from tests.conformance.limits_oracle import MICRO, Oracle, window_number
 from tests.support.clock import ManualClock

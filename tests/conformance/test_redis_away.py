@@ -13,10 +13,10 @@ from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode
 from gateway.core.policy import Budget, Limit
 from gateway.core.spending import Spending, UnderWay
-from gateway.limits.breaker import Breaker
-from gateway.limits.degraded import ResilientLimiter
+from gateway.limits.away.breaker import Breaker
+from gateway.limits.away.resilient import ResilientLimiter
 from gateway.limits.interfaces import Charged, Grant, Hold, Limiter, Look, More
-from gateway.limits.redis import RedisLimiter
+from gateway.limits.redis.limiter import RedisLimiter
 from tests.conformance.conftest import (
     BUDGET,
     SLICE_LEASE,

@@ -22,12 +22,12 @@ from redis.exceptions import ConnectionError as NotConnected
 from gateway.core.clock import SystemClock
 from gateway.core.errors import StoreUnavailable
 from gateway.core.policy import Counted, Limit, Scope
-from gateway.limits.connect import Client, connect
 from gateway.limits.demands import demand_of
-from gateway.limits.fitness import unfit
 from gateway.limits.interfaces import Grant, Hold, Refusal, Spent
-from gateway.limits.redis import RedisLimiter
-from gateway.limits.scripts import Script, ScriptCall, Scripts
+from gateway.limits.redis.connect import Client, connect
+from gateway.limits.redis.fitness import unfit
+from gateway.limits.redis.limiter import RedisLimiter
+from gateway.limits.redis.scripts import Script, ScriptCall, Scripts
 from tests.repo.tree import ROOT
 from tests.support.certificates import certificate, servers_side
 from tests.support.eventually import eventually

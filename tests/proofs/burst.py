@@ -15,7 +15,7 @@ from gateway.core.principal import Principal
 from gateway.limits.amounts import Amounts
 from gateway.limits.demands import Demands
 from gateway.limits.interfaces import Charged, Grant, Hold, More, Refusal, Spent
-from gateway.limits.redis import RedisLimiter
+from gateway.limits.redis.limiter import RedisLimiter
 from tests.proofs.limiter import limiter_at
 from tests.support.clock import ManualClock
 

@@ -20,11 +20,11 @@ from gateway.core.errors import ErrorCode, StoreUnavailable
 from gateway.core.policy import Budget, Catalogue, Counted, Limit, Period, Policy, Scope
 from gateway.core.principal import Principal
 from gateway.limits.amounts import NOTHING, Amounts
+from gateway.limits.away.slices import PART
 from gateway.limits.bucket import MICRO
 from gateway.limits.demands import Demands
 from gateway.limits.interfaces import Demand, Limiter, Look
 from gateway.limits.reservation import Reservation
-from gateway.limits.slices import PART
 from tests.support.eventually import eventually
 from tests.support.replicas import Replica, TeamBooks
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from gateway.limits.connect import connect
+from gateway.limits.redis.connect import connect
 from tests.proofs.limiter import PATIENT
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.workers import Workers, workers

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from gateway.core.spending import Spending
-from gateway.limits.connect import connect
 from gateway.limits.interfaces import Demand
-from gateway.limits.redis import CLOCK, RedisLimiter
+from gateway.limits.redis.connect import connect
+from gateway.limits.redis.limiter import CLOCK, RedisLimiter
 
 PATIENT = 30.0
 """Seconds to wait for Redis, on a machine that may be busy: what becomes of time-outs is proved elsewhere."""

@@ -18,7 +18,7 @@ from gateway.limits.amounts import Amounts
 from gateway.limits.bucket import MICRO
 from gateway.limits.demands import Demands
 from gateway.limits.interfaces import Demand, Grant, Hold, More, Refusal, Spent, Unloaded
-from gateway.limits.redis import RedisLimiter
+from gateway.limits.redis.limiter import RedisLimiter
 from tests.proofs.limiter import begin, limiter_at
 
 CLIENTS = 50

@@ -22,10 +22,10 @@ from gateway.core.policy import Budget, Catalogue, Counted, Limit, Period, Polic
 from gateway.core.principal import Principal
 from gateway.limits.amounts import NOTHING, Amounts
 from gateway.limits.bucket import MICRO
-from gateway.limits.connect import connect
 from gateway.limits.demands import Demands
 from gateway.limits.interfaces import Charged, Look
-from gateway.limits.redis import RedisLimiter
+from gateway.limits.redis.connect import connect
+from gateway.limits.redis.limiter import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservation, Reservations
 from tests.proofs.limiter import PATIENT, limiter_at

@@ -121,7 +121,7 @@ def test_wire_never_waits() -> None:
     [
         ("gateway/core/call.py", "import gateway.wire.sse"),
         ("gateway/auth/bearer.py", "from gateway.limits.bucket import Bucket"),
-        ("gateway/limits/memory.py", "def late():\n    from gateway import pipeline"),
+        ("gateway/limits/memory/limiter.py", "def late():\n    from gateway import pipeline"),
         ("gateway/server/proxy.py", "from gateway.settings import Settings"),
         ("gateway/simulator/chat.py", "from gateway.wire import sse"),
         ("gateway/pipeline.py", "if TYPE_CHECKING:\n    from gateway.server.reply import Reply"),
@@ -135,7 +135,7 @@ def test_an_import_that_points_the_wrong_way_is_found(file: str, source: str) ->
     ("file", "source"),
     [
         ("gateway/cli/main.py", "from gateway import __version__"),
-        ("gateway/limits/memory.py", "from gateway.limits.bucket import Bucket"),
+        ("gateway/limits/memory/limiter.py", "from gateway.limits.bucket import Bucket"),
         ("gateway/server/proxy.py", "from gateway.pipeline import Pipeline"),
         ("gateway/core/call.py", "import dataclasses"),
     ],

@@ -20,7 +20,7 @@ from gateway.gate import Gate
 from gateway.limits.demands import Demands
 from gateway.limits.estimate import TypicalOutputs
 from gateway.limits.interfaces import Charged, Limiter
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.metering.recorder import Recorder

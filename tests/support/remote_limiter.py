@@ -18,7 +18,7 @@ from gateway.limits.interfaces import (
     Spent,
     Unloaded,
 )
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from tests.support.clock import ManualClock
 
 

@@ -21,14 +21,14 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import StoreUnavailable
 from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.limits.amounts import NOTHING, Amounts
-from gateway.limits.breaker import Breaker
-from gateway.limits.connect import TIMEOUT, connect
-from gateway.limits.degraded import ResilientLimiter
+from gateway.limits.away.breaker import Breaker
+from gateway.limits.away.lateness import INTERVAL, Lateness
+from gateway.limits.away.resilient import ResilientLimiter
 from gateway.limits.demands import Demands
 from gateway.limits.interfaces import Books, Grant, Hold, Pulse, Refusal, Share, Unloaded
-from gateway.limits.lateness import INTERVAL, Lateness
 from gateway.limits.loading import BudgetLoader
-from gateway.limits.redis import RedisLimiter
+from gateway.limits.redis.connect import TIMEOUT, connect
+from gateway.limits.redis.limiter import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from tests.support.log import Log

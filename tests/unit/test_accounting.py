@@ -20,7 +20,7 @@ from gateway.expectation import Expectations
 from gateway.limits.demands import Demands
 from gateway.limits.estimate import TYPICAL_OUTPUT, TypicalOutputs
 from gateway.limits.interfaces import Charged, Spent
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservation, Reservations
 from gateway.metering.interfaces import Settlement

@@ -18,7 +18,7 @@ from gateway.core.principal import Principal
 from gateway.core.usage import UsageSource
 from gateway.limits.demands import bucket_of, demand_of
 from gateway.limits.interfaces import Demand, Look, More
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.oversight import ASKING_SECONDS, MARGIN, STEP
 from gateway.upstream.interfaces import Outgoing
 from tests.support.clock import ManualClock

@@ -12,7 +12,7 @@ from gateway.core.spending import Spending
 from gateway.core.usage import Usage, UsageSource
 from gateway.limits.demands import Demands, bucket_of, demand_of
 from gateway.limits.interfaces import Demand, Hold
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.metering.interfaces import Admission

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from gateway.core.policy import Budget, Catalogue, Counted, Limit, Period, Policy, Scope
 from gateway.core.principal import Principal
-from gateway.limits.connect import connect
+from gateway.limits.redis.connect import connect
 from tests.support.clock import ManualClock
 from tests.support.redis_server import RedisServer, running_redis
 

@@ -15,7 +15,7 @@ from gateway.limits.budget import window_of
 from gateway.limits.demands import bucket_of, demand_of
 from gateway.limits.interfaces import Demand
 from gateway.limits.loading import BudgetLoader, question
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from tests.support.clock import ManualClock
 from tests.unit.limits.conftest import DOLLARS, REQUESTS
 

@@ -16,7 +16,7 @@ from gateway.core.spending import Spending
 from gateway.limits.demands import bucket_of, demand_of
 from gateway.limits.interfaces import Demand, Hold, Holder, Look, Spent
 from gateway.limits.left import Held, Left, Raised, TeamLimits
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.overview import Only, Overview, Team
 from tests.support.clock import ManualClock
 from tests.support.limit_store import LimitStore

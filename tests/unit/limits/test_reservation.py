@@ -27,7 +27,7 @@ from gateway.limits.interfaces import (
     Spent,
     Unloaded,
 )
-from gateway.limits.memory import MemoryLimiter
+from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservation, Reservations
 from tests.support.clock import ManualClock

@@ -1,0 +1,1 @@
+"""Where limits are kept: in the memory of one process."""
