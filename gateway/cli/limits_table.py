@@ -68,7 +68,7 @@ def _budgets(lefts: Sequence[BudgetLeft]) -> Table:
     table = _table("budget", "~whose", *figures, "unit", "used", ">", "begins anew", "~")
     for each in lefts:
         amounts = (each.spent, each.held, each.set_aside, each.left, each.amount)
-        places = 2 if each.amount >= _LARGE else 6
+        places = _places(each)
         table.add_row(
             *_names(each),
             *(_figure(each.unit, amount, places=places) for amount in amounts),
@@ -139,9 +139,18 @@ def _remarks(left: Left, *more: str) -> str:
 
 
 def _more(left: BudgetLeft) -> list[str]:
-    raised = [f"+{_figure(left.unit, each.amount)} until {_clock(each.until)}" for each in left.increases]
+    places = _places(left)
+    raised = [
+        f"+{_figure(left.unit, each.amount, places=places)} until {_clock(each.until)}"
+        for each in left.increases
+    ]
     strict = ["strict"] if left.strict else []
     return [*raised, *strict, _plain(left.zone)]
+
+
+def _places(left: BudgetLeft) -> int:
+    """A small budget is spent by fractions of a cent."""
+    return 2 if left.amount >= _LARGE else 6
 
 
 def _figure(unit: str, amount: int, *, places: int = 2) -> str:

@@ -33,7 +33,8 @@ REPLICAS: Final = 3
 SIZE, GAIN, COST = 1000, 250, 5
 """Tokens: of the bucket, paid back in a second, of one exchange."""
 SLOTS: Final = 11
-"""Not the same for each of three."""
+PARTS: Final = 4, 4, 3
+"""Of each replica, while it is alone."""
 DOLLARS, PRICE = 120_000, 200
 """Micro-dollars: of the budget, of one exchange at most."""
 SLICE: Final = DOLLARS // (PART * REPLICAS)
@@ -81,6 +82,19 @@ class Refused(NamedTuple):
     code: ErrorCode
 
 
+class Slot(NamedTuple):
+    """One was given."""
+
+    at: float
+    replica: int
+    alone: bool
+    """Whether its replica had taken Redis for away."""
+    own: int
+    """That this replica's exchanges have since …"""
+    all: int
+    """… and those of all."""
+
+
 class Wait(NamedTuple):
     """For a decision."""
 
@@ -98,8 +112,8 @@ class Exchange:
     model: str
     expected: Amounts
     reservation: Reservation = field(repr=False)
-    away: bool
-    """Whether its replica decided alone."""
+    alone: bool
+    """Whether its replica had taken Redis for away."""
 
 
 class Looks(NamedTuple):
@@ -125,13 +139,14 @@ class Load:
     refusals: list[Refused] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     live: dict[str, Exchange] = field(default_factory=dict)
-    most_slots: int = 0
-    """That were taken at once."""
+    slots: list[Slot] = field(default_factory=list)
     most_money: int = 0
     """That was spent and held at once."""
-    spent_away: list[int] = field(default_factory=lambda: [0] * REPLICAS)
-    """Of money, by each replica alone."""
+    spent_alone: list[int] = field(default_factory=lambda: [0] * REPLICAS)
+    """Of money, by each replica."""
     sessions: list[Exchange] = field(default_factory=list)
+    settled: list[tuple[float, Replica]] = field(default_factory=list)
+    """When exchanges were, and by whom."""
 
     def __post_init__(self) -> None:
         self._ids = count()
@@ -147,7 +162,7 @@ class Load:
     async def going(self) -> AsyncIterator[None]:
         """Clients ask from now on, until the block is left."""
         self._may_ask.set()
-        acts = self._paced, self._paced, self._stream, self._stream, self._stream, self._paid
+        acts = self._paced, self._paced, *[self._stream] * max(PARTS), self._paid
         for replica in self.replicas:
             self._clients[replica] = [asyncio.ensure_future(self._client(replica, act)) for act in acts]
         try:
@@ -245,7 +260,7 @@ class Load:
     async def reserve(self, replica: Replica, model: str, expected: Amounts) -> Exchange | None:
         """None: refused."""
         exchange_id = f"ex-{self.policy.team}-{next(self._ids)}"
-        asked = monotonic()
+        asked, alone = monotonic(), replica.limiter.degraded
         reservation = await replica.reservations.reserve(
             exchange_id, self._principal, self.policy, model, expected
         )
@@ -255,19 +270,22 @@ class Load:
             self.refusals.append(Refused(told, replica.number, reservation.denials[0].code))
             return None
         self.books.admit(exchange_id, expected)
-        exchange = Exchange(exchange_id, replica, model, expected, reservation, replica.limiter.degraded)
+        exchange = Exchange(exchange_id, replica, model, expected, reservation, alone)
         self.live[exchange_id] = exchange
         if model == _PACED:
             self.admissions.append(Admission(asked, told, expected.tokens))
-        self.most_slots = max(self.most_slots, len(self.live_with(_STREAM, _SESSION)))
+        if model in (_STREAM, _SESSION):
+            taken = [each.replica for each in self.live_with(_STREAM, _SESSION)]
+            self.slots.append(Slot(told, replica.number, alone, taken.count(replica), len(taken)))
         held = sum(each.expected.dollars for each in self.live_with(_PAID, _SESSION))
         self.most_money = max(self.most_money, self.books.settled.dollars + held)
         return exchange
 
     def settle(self, exchange: Exchange, spent: Amounts) -> None:
-        if exchange.away:
-            self.spent_away[exchange.replica.number] += spent.dollars
+        if exchange.alone:
+            self.spent_alone[exchange.replica.number] += spent.dollars
         del self.live[exchange.id]
+        self.settled.append((monotonic(), exchange.replica))
         self.books.settle(exchange.id, spent)
         exchange.reservation.settle(spent)
 
@@ -325,14 +343,16 @@ class Load:
         by_name = {demand.limit.name: demand for demand in wanted.values()}
         return [by_name[name] for name in Looks._fields]
 
-    def differences(self, looks: Looks) -> dict[str, Any]:
-        """Between what Redis says and what was granted and settled here. While all rest."""
+    def differences(self, looks: Looks, twice: int = 0) -> dict[str, Any]:
+        """Between what Redis says and what was granted and settled here. While all rest. `twice`: so many
+        requests, at most, are counted once more than they were made."""
         settled = self.books.settled
+        more = looks.requests.spent - settled.requests
         said = {
             "slots": {each.exchange_id.removesuffix(":away") for each in looks.slots.holders},
             "money spent": looks.money.spent,
             "money held": {each.exchange_id: each.amount for each in _no_slices(looks.money)},
-            "requests": looks.requests.spent,
+            "requests": settled.requests if 0 <= more <= twice else looks.requests.spent,
         }
         true = {
             "slots": {each.id for each in self.live_with(_STREAM, _SESSION)},

@@ -6,14 +6,15 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle, islice
+from time import monotonic
 from typing import Any, Final
 
 import pytest
 
 from gateway.limits.interfaces import Limiter
-from tests.proofs.clients import DOLLARS, REPLICAS, SLOTS, Load, policy_of
+from tests.proofs.clients import DOLLARS, PARTS, REPLICAS, SLOTS, Load, policy_of
 from tests.proofs.facts import check
-from tests.proofs.outage import Fault, all_well, story_of
+from tests.proofs.outage import Fault, all_well, knows_its_part, story_of, until
 from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.redis_server import RedisServer, ask, free_port, running_redis
@@ -142,15 +143,16 @@ KINDS: Final = {
     "a black hole": Kind(black_hole),
     "back for one after the other": Kind(black_hole, heal_one_after_the_other, doors=REPLICAS),
     "two seconds late": Kind(delay),
-    "flapping": Kind(flap, of={"lasts": 400}),
-    "coming and going": Kind(come_and_go, of={"lasts": 800, "outages": (1, 20)}),
+    "flapping": Kind(flap, of={"lasts": 250}),
+    "coming and going": Kind(come_and_go, of={"lasts": 600, "outages": (1, 20)}),
     "executed, the reply lost": Kind(lose_replies),
     "READONLY": Kind(become_a_replica, become_a_master),
     "OOM": Kind(fill, grow),
     "LOADING": Kind(load),
     "killed": Kind(kill, start, keeps=True),
     "restarted empty": Kind(kill, start, of={"empties": True}),
-    "FLUSHALL": Kind(empty, nothing, of={"empties": True, "outages": (0, 0)}),
+    # Until the next beat nobody knows that the bucket is not full.
+    "FLUSHALL": Kind(empty, nothing, of={"empties": True, "outages": (0, 0), "most": 2.05}),
 }
 
 
@@ -203,21 +205,25 @@ async def test_scripts_that_redis_forgets_cost_nobody_anything(full: bool) -> No
     assert [replica.changes for replica in at.replicas] == [[]] * REPLICAS
 
 
-async def test_slots_that_one_replica_has_are_not_given_out_by_the_others() -> None:
+async def test_slots_settle_at_the_limit_when_one_replica_runs_more_than_its_part() -> None:
     async with scene() as at:
-        load = at.load
+        load, door = at.load, at.site.door
         for _ in range(SLOTS - 2):
             await load.begin_stream(at.replicas[0])
         async with load.going():
-            await eventually(lambda: len(load.waits) > 200)
-            at.site.door.refuse()
-            await eventually(lambda: all(replica.limiter.degraded for replica in at.replicas))
-            asked = len(load.waits)
-            await eventually(lambda: len(load.waits) > asked + 200)
-            at.site.door.heal()
-            await load.rest()
+            await until("replicas know their parts", lambda: all(map(knows_its_part, at.replicas)))
+            door.refuse()
+            await until("all are away", lambda: all(replica.limiter.degraded for replica in at.replicas))
+            await until("others take their parts", lambda: max(slot.all for slot in load.slots) > SLOTS)
             load.end_sessions()
-    assert load.most_slots <= SLOTS
+            ended, asked = monotonic(), len(load.waits)
+            await until("they go on", lambda: len(load.waits) > asked + 300)
+            door.heal()
+    alone = [slot for slot in load.slots if slot.alone]
+    assert [slot for slot in alone if slot.own > PARTS[slot.replica]] == []
+    settled = [slot for slot in alone if slot.at > ended and slot.replica == 0]
+    assert settled, "it gives out none any more"
+    assert max(slot.all for slot in settled) <= SLOTS
 
 
 async def test_what_a_killed_replica_held_is_free_when_its_leases_have_ended() -> None:
