@@ -72,6 +72,11 @@ class AwayLimiter:
         self._sums: OrderedDict[str, tuple[Demand, int]] = OrderedDict()
         """What was spent of budgets, beside slices, and not charged to Redis."""
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether an outage has begun, and is not over."""
+        return self._since is not None
+
     def begin(self, share: Share) -> None:
         """Redis has failed to answer: from now on this share counts, unless one does already."""
         if self._since is None:

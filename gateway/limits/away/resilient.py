@@ -132,7 +132,7 @@ class ResilientLimiter:
             self._owe(there)
             return ()
         # While it is in doubt the share and the slices are still needed: they are settled when it is clear.
-        dues = [] if self._circuit.is_doubtful else self._away.dues()
+        dues = [] if self._circuit.is_doubtful or self._away.is_alone else self._away.dues()
         return await self._settle_there(dues + there)
 
     async def renew(self, holds: Sequence[Hold]) -> None:
