@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from gateway.core.errors import ErrorCode
 from gateway.limits.interfaces import Limiter
-from tests.proofs.clients import COST, REPLICAS, SLICE, SLOTS, UNSEEN, Load, Looks, most_in_a_span
+from tests.proofs.clients import COST, GAIN, REPLICAS, SLICE, SLOTS, UNSEEN, Load, Looks, most_in_a_span
 from tests.support.eventually import eventually
 from tests.support.replicas import LEASE, Replica
 
@@ -125,12 +125,12 @@ async def story_of(
     return story
 
 
-async def until(what: str, look: Callable[[], _T | Awaitable[_T]]) -> _T:
-    """The first thing seen that is true. Raises AssertionError when there is none."""
+async def until(what: str, look: Callable[[], _T | Awaitable[_T]], *, seconds: float = PATIENCE) -> _T:
+    """The first thing seen that is true. Raises AssertionError when there is none for so long."""
     try:
-        return await eventually(look, seconds=PATIENCE)
+        return await eventually(look, seconds=seconds)
     except TimeoutError:
-        raise AssertionError(f"not within {PATIENCE:.0f} s: {what}") from None
+        raise AssertionError(f"not within {seconds:.0f} s: {what}") from None
 
 
 async def _if_ever(look: Callable[[], Awaitable[bool]]) -> None:
@@ -185,7 +185,8 @@ async def _return(story: Story, truth: Limiter) -> None:
 async def _more_tokens(load: Load, tokens: int) -> None:
     """Until so many more have been let through."""
     enough = len(load.admissions) + tokens / COST
-    await until("tokens are let through", lambda: len(load.admissions) >= enough)
+    seconds = PATIENCE + 2 * tokens / GAIN
+    await until("tokens are let through", lambda: len(load.admissions) >= enough, seconds=seconds)
 
 
 async def _come_to_rest(story: Story, truth: Limiter) -> None:
