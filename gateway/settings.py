@@ -209,8 +209,8 @@ class Settings(_Section):
     replicas: int = Field(
         1,
         gt=0,
-        description="Gateways that share the Redis, for one that starts while it is away: it takes one part in so "
-        "many of every limit. The others have counted each other.",
+        description="Gateways that share the Redis, for one that starts while it is away: it takes one part "
+        "in so many of every limit. The others have counted each other.",
     )
     database_url: SecretStr = Field(
         SecretStr("sqlite:///var/gateway.db"),

@@ -125,6 +125,8 @@ class Kind:
     doors: int = 1
     keeps: bool = False
     """Whether what Redis has is on its disk at once."""
+    longer: int = 8
+    """So many times longer it lasts at the full size. Money has to be left in the end."""
     of: Mapping[str, Any] = field(default_factory=dict)
     """Further words of the Fault."""
 
@@ -144,7 +146,7 @@ KINDS: Final = {
     "back for one after the other": Kind(black_hole, heal_one_after_the_other, doors=REPLICAS),
     "two seconds late": Kind(delay),
     "flapping": Kind(flap, of={"lasts": 250}),
-    "coming and going": Kind(come_and_go, of={"lasts": 600, "outages": (1, 20)}),
+    "coming and going": Kind(come_and_go, longer=3, of={"lasts": 600, "outages": (1, 20)}),
     "executed, the reply lost": Kind(lose_replies),
     "READONLY": Kind(become_a_replica, become_a_master),
     "OOM": Kind(fill, grow),
@@ -187,8 +189,13 @@ async def scene(
 async def test_limits_hold_through(name: str, full: bool, record_property: Any) -> None:
     kind = KINDS[name]
     async with scene(*kind.options, doors=kind.doors) as at:
-        commands, longer = lambda: at.site.commands, 8 if full else 1
-        story = await story_of(kind.at(at.site), at.load, at.truth, commands=commands, longer=longer)
+        story = await story_of(
+            kind.at(at.site),
+            at.load,
+            at.truth,
+            commands=lambda: at.site.commands,
+            longer=kind.longer if full else 1,
+        )
     for what, figure in story.figures().items():
         record_property(what, figure)
     check(story)

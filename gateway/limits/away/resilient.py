@@ -2,9 +2,10 @@
 
 The breaker opens after three failures or slow replies in a row, so that nobody waits for a Redis that is not
 there; it is probed in the background, never by a request, and closes after five good probes. In between,
-`limiter.py` decides. A return has an order. At the first good probe: tell that we live, restore rates to a Redis
-that came back empty, keep our slices, deliver the settlements that it missed. After the last one: charge what
-was spent without it, and ask it again; for a moment within our own share still, since others may be later.
+`limiter.py` decides. A return has an order. At the first good probe: tell that we live, restore rates to a
+Redis that came back empty, keep our slices, deliver the settlements that it missed. After the last one:
+charge what was spent without it, and ask it again; for a moment within our own share still, since others may
+be later.
 """
 
 import asyncio
@@ -131,8 +132,7 @@ class ResilientLimiter:
         if self._circuit.is_open:
             self._owe(there)
             return ()
-        # While it is in doubt the share and the slices are still needed: they are settled when it is clear.
-        dues = [] if self._circuit.is_doubtful or self._away.is_alone else self._away.dues()
+        dues = [] if self._is_in_doubt() else self._away.dues()
         return await self._settle_there(dues + there)
 
     async def renew(self, holds: Sequence[Hold]) -> None:
@@ -226,10 +226,16 @@ class ResilientLimiter:
         return await self._watch.over_bulk(self._primary.settle(spents))
 
     async def _call_in(self, demands: Sequence[Demand]) -> bool:
-        """Give our slices of these back. False when there are none."""
+        """Give our slices of these back. False when there are none to give."""
+        if self._is_in_doubt():
+            return False
         spents = [spent for demand in demands for spent in self._slices.call_in(demand.bucket)]
         await self._settle_there(spents)
         return bool(spents)
+
+    def _is_in_doubt(self) -> bool:
+        """Whether the share and the slices may still be needed, though this call was answered."""
+        return self._circuit.is_doubtful or self._away.is_alone
 
     def _owe(self, spents: Sequence[Spent]) -> None:
         self._owed.add(spents)
