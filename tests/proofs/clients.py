@@ -30,7 +30,7 @@ from tests.support.replicas import Replica, TeamBooks
 
 REPLICAS: Final = 3
 
-SIZE, GAIN, COST = 1000, 250, 5
+SIZE, GAIN, COST = 1000, 250, 10
 """Tokens: of the bucket, paid back in a second, of one exchange."""
 SLOTS: Final = 11
 PARTS: Final = 4, 4, 3
@@ -85,10 +85,8 @@ class Refused(NamedTuple):
 class Slot(NamedTuple):
     """One was given."""
 
-    at: float
+    asked: float
     replica: int
-    alone: bool
-    """Whether its replica had taken Redis for away."""
     own: int
     """That this replica's exchanges have since …"""
     all: int
@@ -276,7 +274,7 @@ class Load:
             self.admissions.append(Admission(asked, told, expected.tokens))
         if model in (_STREAM, _SESSION):
             taken = [each.replica for each in self.live_with(_STREAM, _SESSION)]
-            self.slots.append(Slot(told, replica.number, alone, taken.count(replica), len(taken)))
+            self.slots.append(Slot(asked, replica.number, taken.count(replica), len(taken)))
         held = sum(each.expected.dollars for each in self.live_with(_PAID, _SESSION))
         self.most_money = max(self.most_money, self.books.settled.dollars + held)
         return exchange

@@ -73,13 +73,18 @@ def rates_go_on(story: Story) -> Iterator[str]:
 
 
 def no_replica_takes_a_slot_beyond_its_part(story: Story) -> Iterator[str]:
-    beyond = [slot for slot in story.load.slots if slot.alone and slot.own > PARTS[slot.replica]]
-    if beyond:
-        yield f"{len(beyond)} slots, {beyond[0]}"
+    for replica in story.load.replicas:
+        own = [slot for slot in story.load.slots if slot.replica == replica.number]
+        for away, back in story.outages(replica):
+            most = max(slot.own for slot in own if away < slot.asked < back + BREAKER.returning)
+            if most > PARTS[replica.number]:
+                yield f"replica {replica.number} has taken {most}"
 
 
 def slots_are_never_more_than_there_are(story: Story) -> Iterator[str]:
-    known = [slot for slot in story.load.slots if not story.began < slot.at < story.back + BREAKER.returning]
+    known = [
+        slot for slot in story.load.slots if not story.began < slot.asked < story.back + BREAKER.returning
+    ]
     most = max(slot.all for slot in known)
     if most > SLOTS:
         yield f"Redis was there, and {most} were taken at once"

@@ -36,7 +36,7 @@ from tests.support.log import Log
 DEADLINE: Final = 0.25
 """Seconds that a call may take."""
 BREAKER: Final = Breaker(slow=0.2)
-BEAT: Final = 0.2
+BEAT: Final = 0.1
 RENEW: Final = 0.5
 LEASE: Final = 3.0
 SLICE_LEASE: Final = 30.0
