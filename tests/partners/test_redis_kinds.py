@@ -46,7 +46,7 @@ PATIENT = 5.0
 DEADLINE = 0.25
 """Seconds that the others wait: more than 0.1 as in production, since this machine does other things too."""
 SOON = 15.0
-"""Seconds within which a failover is over, on a machine that does other things too. By itself it takes two."""
+"""Seconds within which a failover is over, on a machine that does other things. By itself it takes two."""
 HELD_UP = 2.0
 """Seconds for which this machine may do other things in between."""
 

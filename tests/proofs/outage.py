@@ -10,7 +10,7 @@ from gateway.core.errors import ErrorCode
 from gateway.limits.interfaces import Limiter
 from tests.proofs.clients import COST, GAIN, REPLICAS, SLICE, SLOTS, UNSEEN, Load, Looks, most_in_a_span
 from tests.support.eventually import eventually
-from tests.support.replicas import LEASE, Replica
+from tests.support.replicas import Replica
 
 PATIENCE: Final = 10.0
 """Seconds for what takes one at most."""
@@ -136,7 +136,7 @@ async def until(what: str, look: Callable[[], _T | Awaitable[_T]], *, seconds: f
 async def _if_ever(look: Callable[[], Awaitable[bool]]) -> None:
     """Until it is so, or no longer: facts tell what was seen last."""
     with suppress(TimeoutError):
-        await eventually(look, seconds=2 * LEASE)
+        await eventually(look, seconds=PATIENCE)
 
 
 async def all_well(load: Load, truth: Limiter) -> None:

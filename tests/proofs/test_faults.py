@@ -125,8 +125,8 @@ class Kind:
     doors: int = 1
     keeps: bool = False
     """Whether what Redis has is on its disk at once."""
-    longer: int = 8
-    """So many times longer it lasts at the full size. Money has to be left in the end."""
+    longer: int = 10
+    """So many times longer it lasts at the full size: beyond leases; but money has to be left in the end."""
     of: Mapping[str, Any] = field(default_factory=dict)
     """Further words of the Fault."""
 

@@ -37,10 +37,11 @@ DEADLINE: Final = 0.25
 """Seconds that a call may take."""
 BREAKER: Final = Breaker(slow=0.2)
 BEAT: Final = 0.1
-RENEW: Final = 0.5
-LEASE: Final = 3.0
+LEASE: Final = 3.6
 SLICE_LEASE: Final = 30.0
 """Seconds, all of them."""
+RENEWALS: Final = 3
+"""In a lease."""
 
 _PATIENT: Final = 0.5
 
@@ -152,7 +153,7 @@ async def replicas(
         for number, url in enumerate(urls):
             client = connect(url, timeout=DEADLINE, sentinel_password=sentinel_password)
             primary = WatchedLimiter(client=client, lease=lease, slice_lease=slice_lease, timeout=DEADLINE)
-            one = _replica(number, len(urls), primary, books, slice_lease)
+            one = _replica(number, len(urls), primary, books, lease / RENEWALS, slice_lease)
             one.background.start()
             stack.push_async_callback(one.primary.close)
             stack.push_async_callback(one.background.stop, drain_seconds=1.0)
@@ -160,7 +161,9 @@ async def replicas(
         yield made
 
 
-def _replica(number: int, count: int, primary: WatchedLimiter, books: Books, slice_lease: float) -> Replica:
+def _replica(
+    number: int, count: int, primary: WatchedLimiter, books: Books, renew: float, slice_lease: float
+) -> Replica:
     clock, log = SystemClock(), Log()
     changes: list[Change] = []
     emptied: list[float] = []
@@ -197,5 +200,5 @@ def _replica(number: int, count: int, primary: WatchedLimiter, books: Books, sli
     background.loop("redis", primary.run)
     background.loop("redis_breaker", limiter.run)
     background.every("redis_beat", BEAT, limiter.beat)
-    background.every("renew_holds", RENEW, reservations.renew_all)
+    background.every("renew_holds", renew, reservations.renew_all)
     return Replica(number, primary, limiter, reservations, background, changes, emptied, log)
