@@ -214,7 +214,7 @@ async def assembled(
             stack.push_async_callback(resilient.retire)
             limiter, is_degraded = resilient, lambda: resilient.degraded
         books = Database(database.engine, threads=_BOOK_THREADS, timeout=_LOAD_SECONDS)
-        stack.push_async_callback(books.close)
+        stack.callback(books.release)
         loader = BudgetLoader(books=SqlBooks(books), limiter=limiter, clock=clock, seconds=_LOAD_SECONDS)
         reservations = Reservations(
             limiter=limiter,

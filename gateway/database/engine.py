@@ -65,8 +65,12 @@ class Database:
 
     async def close(self) -> None:
         """Give everything back. Transactions under way end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.release()
         self.engine.dispose()
+
+    def release(self) -> None:
+        """End the threads alone: for one of several that share an engine."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[Connection], T], *, writes: bool, timeout: float | None) -> T:
         loop = asyncio.get_running_loop()
