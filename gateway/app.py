@@ -53,11 +53,11 @@ from gateway.limits.redis.limiter import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.metering.interfaces import UsageReports
-from gateway.metering.ledger_sql import SqlLedger
-from gateway.metering.presence import Presence
+from gateway.metering.ledger.presence import Presence
+from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.recorder import Recorder
-from gateway.metering.reports import SqlUsageReports
-from gateway.metering.spending import SqlBooks
+from gateway.metering.reports.books import SqlBooks
+from gateway.metering.reports.sql import SqlUsageReports
 from gateway.oversight import Oversight
 from gateway.pipeline import CallBounds, Pipeline
 from gateway.policies.book import PolicyBook

@@ -17,7 +17,7 @@ from gateway.core.principal import Principal
 from gateway.core.usage import Usage, UsageSource
 from gateway.limits.amounts import Amounts, amounts_of
 from gateway.limits.estimate import TypicalOutputs, cap_of, expected_output, most_input, most_output
-from gateway.metering.pricing import cost
+from gateway.metering.prices.pricing import cost
 from gateway.metering.usage import bounded, estimate
 from gateway.wire.tokens import Tokenizer, roughly
 

@@ -27,7 +27,7 @@ from gateway.limits.estimate import most_output
 from gateway.limits.interfaces import Demand
 from gateway.limits.reservation import Reservation, Reservations
 from gateway.limits.verdict import used_up
-from gateway.metering.pricing import cost
+from gateway.metering.prices.pricing import cost
 from gateway.relay import StreamWatch
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.usage_reader import AnswerReader

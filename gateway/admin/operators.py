@@ -16,7 +16,7 @@ from aiohttp import web
 from gateway.admin.limits_page import LimitsPage
 from gateway.core.errors import StoreUnavailable
 from gateway.metering.interfaces import UsageReports
-from gateway.metering.records import as_record
+from gateway.metering.reports.records import as_record
 from gateway.telemetry.metrics import CONTENT_TYPE, Metrics
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

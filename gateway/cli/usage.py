@@ -15,7 +15,7 @@ from rich.table import Table
 from gateway.app import usage_reports
 from gateway.cli.console import explained, out, say, settings_or_exit
 from gateway.metering.interfaces import UsageRow
-from gateway.metering.records import MEASURES, as_record
+from gateway.metering.reports.records import MEASURES, as_record
 
 
 class Format(StrEnum):

@@ -13,7 +13,7 @@ from gateway.core.errors import ErrorCode, Refused, StoreUnavailable
 from gateway.core.exchange import Exchange
 from gateway.core.usage import Observed, Usage
 from gateway.metering.interfaces import Admission, Ledger, Settlement
-from gateway.metering.pricing import cost
+from gateway.metering.prices.pricing import cost
 from gateway.metering.usage import bounded
 
 _LONGEST = 200

@@ -19,10 +19,10 @@ from gateway.database.statements import insertion
 from gateway.database.tables import ADMISSIONS, CHARGES, SETTLEMENTS, UNDER_WAY
 from gateway.limits.interfaces import Books
 from gateway.metering.interfaces import Admission, Ledger, Settlement
-from gateway.metering.ledger_sql import SqlLedger
-from gateway.metering.memory import MemoryLedger
-from gateway.metering.rows import admission_row, settlement_row
-from gateway.metering.spending import SqlBooks
+from gateway.metering.ledger.memory import MemoryLedger
+from gateway.metering.ledger.rows import admission_row, settlement_row
+from gateway.metering.ledger.sql import SqlLedger
+from gateway.metering.reports.books import SqlBooks
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission

@@ -10,9 +10,9 @@ import pytest
 from gateway.core.attempt import Cause
 from gateway.core.usage import Usage, UsageSource
 from gateway.metering.interfaces import Ledger, UsageReports, UsageRow
-from gateway.metering.ledger_sql import SqlLedger
-from gateway.metering.memory import MemoryLedger
-from gateway.metering.reports import SqlUsageReports
+from gateway.metering.ledger.memory import MemoryLedger
+from gateway.metering.ledger.sql import SqlLedger
+from gateway.metering.reports.sql import SqlUsageReports
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission

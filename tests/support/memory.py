@@ -14,7 +14,7 @@ from gateway.core.policy import Model
 from gateway.core.spending import Spending
 from gateway.limits.interfaces import Demand, Limiter
 from gateway.metering.interfaces import Admission, Settlement
-from gateway.metering.memory import MemoryLedger
+from gateway.metering.ledger.memory import MemoryLedger
 from gateway.upstream.interfaces import Answer, Outgoing
 from gateway.wire.headers import media_type
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from gateway.core.clock import SystemClock
-from gateway.metering.ledger_sql import SqlLedger
+from gateway.metering.ledger.sql import SqlLedger
 from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission
 

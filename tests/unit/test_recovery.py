@@ -16,7 +16,7 @@ from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.metering.interfaces import Admission
-from gateway.metering.memory import MemoryLedger
+from gateway.metering.ledger.memory import MemoryLedger
 from gateway.metering.recorder import Recorder
 from gateway.policies.book import PolicyBook
 from gateway.policies.policy_set import PolicySet, TeamPolicies

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gateway.core.clock import SystemClock
-from gateway.metering.ledger_sql import SqlLedger
+from gateway.metering.ledger.sql import SqlLedger
 from tests.support.database import open_file
 from tests.support.ledger_lines import DAY, a_settlement, an_admission
 from tests.unit.cli.conftest import Installation

@@ -12,7 +12,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.policy import Price
 from gateway.core.usage import Observed, Usage, UsageSource
 from gateway.metering.interfaces import Admission, Settlement
-from gateway.metering.memory import MemoryLedger
+from gateway.metering.ledger.memory import MemoryLedger
 from gateway.metering.recorder import Recorder
 from gateway.wire.endpoints import CHAT_COMPLETIONS
 from tests.support.clock import ManualClock

@@ -18,7 +18,7 @@ from gateway.database.migrations import upgrade
 from gateway.database.statements import insertion
 from gateway.database.tables import ADMISSIONS, CHARGES, SETTLEMENTS, UNDER_WAY
 from gateway.metering.interfaces import Admission, Settlement
-from gateway.metering.rows import admission_row, settlement_row
+from gateway.metering.ledger.rows import admission_row, settlement_row
 from tests.support.ledger_lines import NOON, a_settlement, an_admission
 
 OPEN = {

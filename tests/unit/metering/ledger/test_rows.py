@@ -6,7 +6,7 @@ from sqlalchemy import Table
 
 from gateway.core.usage import Usage, UsageSource
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS
-from gateway.metering.rows import Row, admission_of, admission_row, settlement_row
+from gateway.metering.ledger.rows import Row, admission_of, admission_row, settlement_row
 from tests.support.ledger_lines import NOON, a_settlement, an_admission
 
 ALL = Usage(UsageSource.PARTIAL, *range(1, 13))

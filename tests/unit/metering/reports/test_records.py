@@ -1,7 +1,7 @@
 """How rows of usage are put into words for machines."""
 
 from gateway.metering.interfaces import UsageRow
-from gateway.metering.records import MEASURES, as_record
+from gateway.metering.reports.records import MEASURES, as_record
 
 ROW = UsageRow(
     group=("search", "gpt-4o"),

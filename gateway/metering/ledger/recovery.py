@@ -16,9 +16,8 @@ from gateway.database.engine import Database
 from gateway.database.statements import insertion
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, WORKERS
 from gateway.metering.interfaces import Admission, Settlement
-from gateway.metering.presence import Presence
-from gateway.metering.reports import UNSETTLED
-from gateway.metering.rows import admission_of, settlement_row
+from gateway.metering.ledger.presence import Presence
+from gateway.metering.ledger.rows import UNSETTLED, admission_of, settlement_row
 
 _SECONDS: Final = 120.0
 """How long the search may take."""

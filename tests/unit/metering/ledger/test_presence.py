@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.metering.presence import Presence
+from gateway.metering.ledger.presence import Presence
 
 _HOLDER = """
 import sys
 from pathlib import Path
-from gateway.metering.presence import Presence
+from gateway.metering.ledger.presence import Presence
 Presence(Path(sys.argv[1])).hold("other")
 print("held", flush=True)
 sys.stdin.read()

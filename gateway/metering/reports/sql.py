@@ -14,7 +14,7 @@ from gateway.core.usage import UsageSource
 from gateway.database.engine import Database
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS
 from gateway.metering.interfaces import Admission, UsageRow
-from gateway.metering.rows import admission_of
+from gateway.metering.ledger.rows import UNSETTLED, admission_of
 
 _DAY: Final = 86_400_000
 _SECONDS: Final = 120.0
@@ -73,15 +73,6 @@ class SqlUsageReports:
             return [admission_of(row._asdict()) for row in connection.execute(UNSETTLED)]
 
         return await self._database.read(work, timeout=_SECONDS)
-
-
-UNSETTLED: Final = (
-    select(ADMISSIONS)
-    .outerjoin(SETTLEMENTS, SETTLEMENTS.c.attempt_id == ADMISSIONS.c.attempt_id)
-    .where(SETTLEMENTS.c.attempt_id.is_(None))
-    .order_by(ADMISSIONS.c.attempt_id)
-)
-"""Admissions without a settlement: one pass over both tables, in the order of their keys."""
 
 
 def usage_query(by: Sequence[str], since: int | None, until: int | None) -> Select[Any]:

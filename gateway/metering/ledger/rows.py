@@ -4,10 +4,20 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Final
 
+from sqlalchemy import select
+
 from gateway.core.usage import Usage, UsageSource
+from gateway.database.tables import ADMISSIONS, UNDER_WAY
 from gateway.metering.interfaces import Admission, Settlement
 
 Row = tuple[Any, ...]
+
+UNSETTLED: Final = (
+    select(ADMISSIONS)
+    .join(UNDER_WAY, UNDER_WAY.c.attempt_id == ADMISSIONS.c.attempt_id)
+    .order_by(ADMISSIONS.c.attempt_id)
+)
+"""Admissions without a settlement, in the order of their keys."""
 
 _SIMPLE: Final = (
     "attempt_id",

@@ -10,8 +10,8 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.policy import Counted
 from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.database.engine import Database
-from gateway.metering.ledger_sql import SqlLedger
-from gateway.metering.spending import SqlBooks, spending_query
+from gateway.metering.ledger.sql import SqlLedger
+from gateway.metering.reports.books import SqlBooks, spending_query
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission

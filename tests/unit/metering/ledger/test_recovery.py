@@ -14,9 +14,9 @@ from gateway.core.clock import SystemClock
 from gateway.core.usage import UsageSource
 from gateway.database.engine import Database
 from gateway.database.tables import SETTLEMENTS, WORKERS
-from gateway.metering.ledger_sql import SqlLedger
-from gateway.metering.recovery import settle_abandoned
-from gateway.metering.reports import SqlUsageReports
+from gateway.metering.ledger.recovery import settle_abandoned
+from gateway.metering.ledger.sql import SqlLedger
+from gateway.metering.reports.sql import SqlUsageReports
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission

@@ -17,12 +17,12 @@ from gateway.database.engine import Database
 from gateway.database.statements import deletion, insertion, replacement
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, WORKERS
 from gateway.database.writer import Change, Writer
-from gateway.metering.group_commit import Batch, GroupCommit, OnTrouble
 from gateway.metering.interfaces import Admission, Settlement
-from gateway.metering.lease import Lease
-from gateway.metering.presence import Presence
-from gateway.metering.recovery import settle_abandoned
-from gateway.metering.rows import admission_row, settlement_row
+from gateway.metering.ledger.group_commit import Batch, GroupCommit, OnTrouble
+from gateway.metering.ledger.lease import Lease
+from gateway.metering.ledger.presence import Presence
+from gateway.metering.ledger.recovery import settle_abandoned
+from gateway.metering.ledger.rows import admission_row, settlement_row
 
 CLOSING: Final = 5.0
 """Seconds for which `close` tries."""

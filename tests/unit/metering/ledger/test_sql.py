@@ -13,9 +13,9 @@ from sqlalchemy import Connection, select, text
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, WORKERS
-from gateway.metering.group_commit import Batch
-from gateway.metering.ledger_sql import SqlLedger
-from gateway.metering.reports import SqlUsageReports
+from gateway.metering.ledger.group_commit import Batch
+from gateway.metering.ledger.sql import SqlLedger
+from gateway.metering.reports.sql import SqlUsageReports
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission
@@ -189,7 +189,7 @@ async def test_who_was_refused_for_lack_of_time_is_settled_when_it_was_written_a
 async def test_closing_with_a_failing_database_says_that_lines_are_missing(
     database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.metering.ledger_sql.CLOSING", 0.05)
+    monkeypatch.setattr("gateway.metering.ledger.sql.CLOSING", 0.05)
     ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
     await ledger.admit(an_admission("att_1"))
     await break_it(database)

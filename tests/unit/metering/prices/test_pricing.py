@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.core.endpoint import Meter
 from gateway.core.policy import Price
 from gateway.core.usage import Usage, UsageSource
-from gateway.metering.pricing import cost
+from gateway.metering.prices.pricing import cost
 
 GPT = Price(input=2_500_000, cached_input=1_250_000, output=10_000_000)
 AUDIO = Price(input=2_500_000, output=10_000_000, audio_input=40_000_000, audio_output=80_000_000)

@@ -1,6 +1,6 @@
 """When a process gives a sign of life."""
 
-from gateway.metering.lease import Lease
+from gateway.metering.ledger.lease import Lease
 from tests.support.clock import ManualClock
 
 

@@ -8,7 +8,7 @@ import pytest
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database
 from gateway.database.writer import Change, Writer
-from gateway.metering.group_commit import Batch, GroupCommit
+from gateway.metering.ledger.group_commit import Batch, GroupCommit
 from tests.support.ledger_lines import a_settlement, an_admission
 
 

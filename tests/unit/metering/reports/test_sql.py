@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database
-from gateway.metering.ledger_sql import SqlLedger
-from gateway.metering.reports import SqlUsageReports, usage_query
+from gateway.metering.ledger.sql import SqlLedger
+from gateway.metering.reports.sql import SqlUsageReports, usage_query
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission

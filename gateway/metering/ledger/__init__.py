@@ -1,0 +1,1 @@
+"""Where it is written down: two lines for each attempt, and how they survive."""
