@@ -21,6 +21,40 @@ def _count(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable)
 
 
+def _units() -> list[Column[int]]:
+    """What an attempt used, in every unit (see `core/usage.py`)."""
+    return [
+        _count(name)
+        for name in (
+            *("input_tokens", "cached_tokens", "cache_write_tokens", "audio_input_tokens"),
+            *("image_input_tokens", "output_tokens", "reasoning_tokens", "audio_output_tokens"),
+            *("image_output_tokens", "images", "audio_milliseconds", "characters"),
+        )
+    ]
+
+
+def _whose() -> list[Column[str]]:
+    """By what a day's sums are told apart. What is not known is an empty text."""
+    return [
+        _text(name, primary_key=True)
+        for name in (
+            *("team", "subject", "key_id", "model", "answered_model"),
+            *("endpoint", "upstream", "service_tier"),
+        )
+    ]
+
+
+def _sums() -> list[Column[int]]:
+    return [
+        _count("attempts"),
+        _count("requests"),
+        *_units(),
+        _count("cost"),
+        _count("unpriced"),
+        _count("estimated"),
+    ]
+
+
 def _amounts() -> list[Column[int]]:
     """What an attempt spends, as far as budgets count it."""
     return [
@@ -88,6 +122,7 @@ ADMISSIONS: Final = Table(
     _count("estimated_characters"),
     _count("estimated_cost", nullable=True),
     _text("worker"),
+    _text("retry_of", nullable=True),
     sqlite_with_rowid=False,
 )
 
@@ -99,22 +134,13 @@ SETTLEMENTS: Final = Table(
     _text("cause"),
     _count("status", nullable=True),
     _text("source"),
-    _count("input_tokens"),
-    _count("cached_tokens"),
-    _count("cache_write_tokens"),
-    _count("audio_input_tokens"),
-    _count("image_input_tokens"),
-    _count("output_tokens"),
-    _count("reasoning_tokens"),
-    _count("audio_output_tokens"),
-    _count("image_output_tokens"),
-    _count("images"),
-    _count("audio_milliseconds"),
-    _count("characters"),
+    *_units(),
     _count("cost", nullable=True),
     _text("answered_model", nullable=True),
     _text("service_tier", nullable=True),
     _text("upstream_request_id", nullable=True),
+    _text("priced_by"),
+    _text("price_version"),
     Index("settlements_by_time", "settled_at"),
     sqlite_with_rowid=False,
 )
@@ -148,3 +174,57 @@ CHARGES: Final = Table(
 )
 """Settlements, and who made them, in the order of time: a month lies together. PostgreSQL, whose ledgers are
 larger, has an index by team too; in a file it would cost each attempt more than it saves."""
+
+ADJUSTMENTS: Final = Table(
+    "adjustments",
+    METADATA,
+    _text("id", primary_key=True),
+    _text("attempt_id"),
+    _count("settled_at"),
+    _count("adjusted_at"),
+    _text("reason"),
+    _text("source"),
+    *_units(),
+    _count("cost"),
+    _count("unpriced"),
+    _count("estimated"),
+    _text("priced_by"),
+    _text("price_version"),
+    Index("adjustments_by_attempt", "attempt_id"),
+    Index("adjustments_by_time", "adjusted_at"),
+    sqlite_with_rowid=False,
+)
+"""Corrections: what is to be added to a settlement to make it true. `settled_at` is the settlement's, so that
+the sums of its day become right; `adjusted_at` is when that was done. Append-only, as the lines are."""
+
+DAILY: Final = Table(
+    "daily",
+    METADATA,
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    *_whose(),
+    *_sums(),
+    sqlite_with_rowid=False,
+)
+"""The sums of settlements and adjustments by the day of settlement (in UTC; days since 1970), kept by
+triggers. They outlive the lines, which end by age. `requests` counts first attempts, `unpriced` attempts whose
+cost is missing, `estimated` those that used something by our own count."""
+
+CLOSINGS: Final = Table(
+    "closings",
+    METADATA,
+    _text("month", primary_key=True),
+    _count("closed_at"),
+    sqlite_with_rowid=False,
+)
+"""Months (`2026-10`, in UTC) whose figures were frozen, once and for ever."""
+
+CLOSED: Final = Table(
+    "closed",
+    METADATA,
+    _text("month", primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    *_whose(),
+    *_sums(),
+    sqlite_with_rowid=False,
+)
+"""A closed month as it was: the rows of `daily` at that moment. What `daily` says beyond is a restatement."""

@@ -2,12 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
 from gateway.core.attempt import Cause
 from gateway.core.usage import Usage
+
+
+class PricedBy(StrEnum):
+    """Where a cost comes from."""
+
+    BOOK = "book"
+    """The price book has a price for all that was used."""
+    CEILING = "ceiling"
+    """It has none, and the policy says that its ceiling is charged then."""
+    FREE = "free"
+    """The endpoint costs nothing, or nothing was used."""
+    NOTHING = "nothing"
+    """Unpriced: the cost is not known."""
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -33,6 +47,8 @@ class Admission(msgspec.Struct, frozen=True):
     """What the attempt is settled with if the process dies: its input and the expected output."""
     estimated_cost: int | None
     """Micro-dollars of that estimate; None is `unpriced`."""
+    retry_of: str | None = None
+    """The attempt of the same exchange that failed before this one was made."""
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -50,6 +66,40 @@ class Settlement(msgspec.Struct, frozen=True):
     answered_model: str | None = None
     service_tier: str | None = None
     upstream_request_id: str | None = None
+    priced_by: PricedBy = PricedBy.NOTHING
+    price_version: str = ""
+    """Of the price book by which it was reckoned; empty when none was asked."""
+
+
+class Reason(StrEnum):
+    """Why a settlement was corrected."""
+
+    LATE = "late"
+    """It had been settled as crashed by another, and what really happened was told afterwards."""
+    RERATED = "rerated"
+    """The price book was corrected, and the attempt is reckoned again."""
+
+
+class Adjustment(msgspec.Struct, frozen=True):
+    """A correction, as its own line: what is to be added to the settlement. All may be below zero."""
+
+    id: str
+    attempt_id: str
+    settled_at: int
+    """The settlement's own: the day whose sums become right."""
+    adjusted_at: int
+    """Milliseconds since 1970."""
+    reason: Reason
+    usage: Usage
+    """Differences; its source is the one that holds from now on."""
+    cost: int
+    """Micro-dollars: the difference; all of the cost, where it was not known before."""
+    unpriced: int
+    """-1 when the cost is known now and was not; 1 the other way round."""
+    estimated: int
+    """-1 when an estimate gives way to the provider's count; 1 the other way round."""
+    priced_by: PricedBy
+    price_version: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.core.attempt import Cause
 from gateway.core.usage import Usage, UsageSource
-from gateway.metering.interfaces import Admission, Settlement
+from gateway.metering.interfaces import Admission, PricedBy, Settlement
 
 NOON = 1_795_003_200_000
 """2026-11-18 12:00 UTC, in milliseconds."""
@@ -46,5 +46,7 @@ def a_settlement(attempt_id: str = "att_1", **changes: Any) -> Settlement:
         "answered_model": "gpt-4o-2024-08-06",
         "service_tier": "default",
         "upstream_request_id": "up_1",
+        "priced_by": PricedBy.BOOK,
+        "price_version": "77d1",
     }
     return Settlement(**(values | changes))

@@ -15,7 +15,7 @@ from gateway.core.attempt import Cause
 from gateway.database.engine import Database
 from gateway.database.statements import insertion
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, WORKERS
-from gateway.metering.interfaces import Admission, Settlement
+from gateway.metering.interfaces import Admission, PricedBy, Settlement
 from gateway.metering.ledger.presence import Presence
 from gateway.metering.ledger.rows import UNSETTLED, admission_of, settlement_row
 
@@ -79,4 +79,5 @@ def _as_crashed(admission: Admission, now: int) -> Settlement:
         status=None,
         usage=admission.estimate,
         cost=admission.estimated_cost,
+        priced_by=PricedBy.NOTHING if admission.estimated_cost is None else PricedBy.BOOK,
     )

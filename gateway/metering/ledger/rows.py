@@ -59,12 +59,14 @@ _settlement: Final = attrgetter(
     "answered_model",
     "service_tier",
     "upstream_request_id",
+    "priced_by.value",
+    "price_version",
 )
 
 
 def admission_row(admission: Admission, worker: str) -> Row:
     row: Row = _admission(admission)
-    return (*row, worker)
+    return (*row, worker, admission.retry_of)
 
 
 def settlement_row(settlement: Settlement) -> Row:
@@ -78,4 +80,5 @@ def admission_of(row: Mapping[str, Any]) -> Admission:
         **{name: row[name] for name in _SIMPLE},
         estimate=Usage(UsageSource.ESTIMATED, **{unit: row[f"estimated_{unit}"] for unit in _ESTIMATED}),
         estimated_cost=row["estimated_cost"],
+        retry_of=row["retry_of"],
     )

@@ -17,7 +17,7 @@ from gateway.database.engine import Database
 from gateway.database.statements import deletion, insertion, replacement
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, WORKERS
 from gateway.database.writer import Change, Writer
-from gateway.metering.interfaces import Admission, Settlement
+from gateway.metering.interfaces import Admission, PricedBy, Settlement
 from gateway.metering.ledger.group_commit import Batch, GroupCommit, OnTrouble
 from gateway.metering.ledger.lease import Lease
 from gateway.metering.ledger.presence import Presence
@@ -157,6 +157,7 @@ class SqlLedger:
                 status=None,
                 usage=_NOTHING,
                 cost=0,
+                priced_by=PricedBy.FREE,
             )
         )
 

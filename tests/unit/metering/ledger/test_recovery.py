@@ -22,7 +22,7 @@ from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission
 from tests.unit.metering.conftest import PATIENT
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 T = TypeVar("T")
 
@@ -122,6 +122,7 @@ async def test_a_crash_is_settled_with_what_was_estimated(database: Database, cl
         "input_tokens": 80,
         "output_tokens": 20,
         "cost": 400,
+        "priced_by": "book",
     }
 
 

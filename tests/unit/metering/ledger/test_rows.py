@@ -22,7 +22,7 @@ def plain(values: Iterable[object]) -> set[type]:
 
 def test_an_admission_stands_in_its_columns() -> None:
     estimate = Usage(UsageSource.ESTIMATED, input_tokens=1, output_tokens=2, images=3, characters=4)
-    assert named(ADMISSIONS, admission_row(an_admission(estimate=estimate), "wrk_1")) == {
+    assert named(ADMISSIONS, admission_row(an_admission(estimate=estimate, retry_of="att_0"), "wrk_1")) == {
         "attempt_id": "att_1",
         "exchange_id": "req_1",
         "number": 1,
@@ -43,6 +43,7 @@ def test_an_admission_stands_in_its_columns() -> None:
         "estimated_characters": 4,
         "estimated_cost": 400,
         "worker": "wrk_1",
+        "retry_of": "att_0",
     }
 
 
@@ -59,6 +60,8 @@ def test_a_settlement_stands_in_its_columns() -> None:
         "answered_model": "gpt-4o-2024-08-06",
         "service_tier": "default",
         "upstream_request_id": "up_1",
+        "priced_by": "book",
+        "price_version": "77d1",
     }
 
 
