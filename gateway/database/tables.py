@@ -206,8 +206,8 @@ DAILY: Final = Table(
     sqlite_with_rowid=False,
 )
 """The sums of settlements and adjustments by the day of settlement (in UTC; days since 1970), kept by
-triggers. They outlive the lines, which end by age. `requests` counts first attempts, `unpriced` attempts whose
-cost is missing, `estimated` those that used something by our own count."""
+triggers. They outlive the lines, which end by age. `requests` counts first attempts, `unpriced` attempts
+whose cost is missing, `estimated` those that used something by our own count."""
 
 CLOSINGS: Final = Table(
     "closings",
