@@ -23,6 +23,9 @@ Admit = Callable[[Attempt], Awaitable[None]]
 Pause = Callable[[float], Awaitable[None]]
 
 _REQUEST_ID: Final = ("x-request-id", "apim-request-id")
+_OUR_ID: Final = "x-client-request-id"
+"""By which the provider finds a request when it is asked: the client's own word for it, else the attempt's id,
+so that its log can be laid beside the ledger."""
 _LONGEST_ID: Final = 128
 """Characters of an upstream's request id. It goes into the log and the ledger."""
 
@@ -65,6 +68,8 @@ class Sender:
         self, target: Target, model: Model, outgoing: Outgoing, attempt: Attempt
     ) -> PooledAnswer:
         headers = list(outgoing.headers)
+        if not any(name == _OUR_ID for name, _ in headers):
+            headers.append((_OUR_ID, attempt.id))
         credential = target.credential()
         if credential is not None:
             headers.append(credential)

@@ -97,6 +97,25 @@ async def test_a_request_is_sent_with_our_key(pool: Pool) -> None:
         assert request.headers["authorization"] == "Bearer sk-ours"
 
 
+async def test_the_provider_can_find_each_attempt_by_its_id(pool: Pool) -> None:
+    async with standing_in(whole(b"{}", status=BUSY), whole(b"{}")) as upstream:
+        journey = Journey(pool, upstream.port)
+        await journey.read()
+        told = [request.headers["x-client-request-id"] for request in upstream.requests]
+        assert told == [attempt.id for attempt in journey.attempts]
+
+
+async def test_what_a_client_calls_its_request_is_what_the_provider_is_told(pool: Pool) -> None:
+    named = outgoing()
+    named.headers.append(("x-client-request-id", "mine"))
+    async with standing_in() as upstream:
+        journey = Journey(pool, upstream.port)
+        with await journey.sender.send(MODEL, named, journey.admit) as answer:
+            await answer.read(1 << 20)
+        told = [value for name, value in upstream.requests[0].fields if name == "x-client-request-id"]
+        assert told == ["mine"]
+
+
 async def test_the_headers_of_the_next_attempt_are_not_those_of_the_last(pool: Pool) -> None:
     async with standing_in(whole(b"{}", status=BUSY), whole(b"{}")) as upstream:
         await Journey(pool, upstream.port).read()
