@@ -24,8 +24,8 @@ Pause = Callable[[float], Awaitable[None]]
 
 _REQUEST_ID: Final = ("x-request-id", "apim-request-id")
 _OUR_ID: Final = "x-client-request-id"
-"""By which the provider finds a request when it is asked: the client's own word for it, else the attempt's id,
-so that its log can be laid beside the ledger."""
+"""By which the provider finds a request when it is asked: the client's own word for it, else the attempt's
+id, so that its log can be laid beside the ledger."""
 _LONGEST_ID: Final = 128
 """Characters of an upstream's request id. It goes into the log and the ledger."""
 
