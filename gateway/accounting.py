@@ -1,30 +1,33 @@
 """What an exchange cost: each attempt's two ledger lines, and the settlement of what was reserved.
 
 Its law: an attempt that was admitted is settled, once, whatever happened to it, and settling never waits. The
-provider's own count is believed; where there is none, ours is used and says so. Limits are charged what the
-ledger says.
+provider's own count is believed unless something speaks against it; where there is none, ours is used and
+says so. Limits are charged what the ledger says.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from gateway.core.attempt import Attempt, Cause
 from gateway.core.call import Call
 from gateway.core.clock import Clock
-from gateway.core.endpoint import Meter
+from gateway.core.endpoint import Dialect, Meter
 from gateway.core.errors import ClientLeft, ErrorCode, GatewayError, UpstreamFailed
 from gateway.core.exchange import Exchange
 from gateway.core.policy import Model
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import Doubt, Observed, Usage, UsageSource
 from gateway.expectation import Expected
 from gateway.limits.amounts import Amounts, amounts_of
-from gateway.limits.estimate import TypicalOutputs, most_output
+from gateway.limits.estimate import TypicalOutputs, most_output, most_read, unseen_reasoning
 from gateway.limits.reservation import Reservation
 from gateway.metering.recorder import Recorder
+from gateway.metering.usage import doubt
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.tokens import Tokenizer
+from gateway.wire.usage_reader import AnswerReader
 
 Admit = Callable[[Attempt], Awaitable[None]]
 
@@ -34,9 +37,14 @@ CUTS: Final[Mapping[ErrorCode, Cause]] = {
 }
 """Refusals that can strike an exchange after it was sent: it is cut then, which is nobody's fault."""
 
+_ANSWERS_WITH_TEXT: Final = frozenset({Dialect.CHAT, Dialect.RESPONSES})
 _NOTHING: Final = Usage(UsageSource.ESTIMATED)
 _NOT_BILLED: Final = Usage(UsageSource.PROVIDER)
 """What an attempt costs that the provider answered with an error."""
+
+
+def _nobody(upstream: str, doubt: Doubt) -> None:
+    """Who is told of doubtful usage when nobody wants to know."""
 
 
 class Accounting:
@@ -50,21 +58,27 @@ class Accounting:
         tokenizer: Tokenizer,
         metrics: Metrics,
         clock: Clock,
+        on_doubt: Callable[[str, Doubt], None] = _nobody,
     ) -> None:
-        """`outputs`: told what answers really had."""
+        """`outputs`: told what answers really had. `on_doubt`: told the upstream whose count is not believed,
+        and why."""
         self._recorder = recorder
         self._outputs = outputs
         self._tokenizer = tokenizer
         self._metrics = metrics
         self._clock = clock
+        self._on_doubt = on_doubt
 
     def admission(self, exchange: Exchange, expected: Expected) -> Admit:
-        """To be awaited before each attempt's first byte. Raises Refused (`metering_unavailable`).
+        """To be awaited before each attempt's first byte. Raises Refused (`metering_unavailable`), and
+        ClientLeft: for a client that is gone nothing is tried again.
 
         `expected` is what the attempt is settled with if this process dies.
         """
 
         async def admit(attempt: Attempt) -> None:
+            if exchange.client_left:
+                raise ClientLeft("before it was tried again")
             await self._recorder.admit(exchange, attempt, expected.usage, expected.cost)
             if exchange.attempts:
                 before = exchange.attempts[-1]
@@ -97,7 +111,22 @@ class Accounting:
             cause = Cause.FAILED
             raise
         finally:
+            cause = Cause.CLIENT_LEFT if exchange.client_left else cause
             self._settle(exchange, held, call, model, expected, cause)
+
+    def observe(self, exchange: Exchange, reader: AnswerReader, call: Call, model: Model) -> None:
+        """Take down what the side reader saw of the last attempt's answer, as far as it is over."""
+        observed, attempt = reader.observed(), exchange.attempts[-1]
+        doubt = observed.doubt
+        if attempt.status is not None and attempt.status < 400:
+            doubt = doubt or _doubt(observed, reader, call, model)
+        if doubt is not None:
+            observed = replace(observed, usage=None, doubt=doubt)
+            self._on_doubt(attempt.upstream, doubt)
+        if observed.usage is None:
+            exchange.generated = reader.generated_tokens()
+            exchange.thought_aloud = reader.thought_aloud()
+        exchange.observed = observed
 
     def _settle(
         self,
@@ -112,7 +141,7 @@ class Accounting:
             held.release()
             return
         attempt = exchange.attempts[-1]
-        usage = self._usage(exchange, attempt, call, model, expected, cause)
+        usage = self._usage(exchange, attempt, held, call, model, expected, cause)
         self._settle_attempt(exchange, attempt, usage, cause)
         exchange.usage, exchange.cost = attempt.usage, attempt.cost
         if any(each.sent for each in exchange.attempts):
@@ -132,12 +161,13 @@ class Accounting:
         self,
         exchange: Exchange,
         attempt: Attempt,
+        held: Reservation,
         call: Call,
         model: Model,
         expected: Expected,
         cause: Cause,
     ) -> Usage:
-        """The provider's count, or ours of what was asked and of what had passed."""
+        """The provider's count, or ours of what was asked and of what had passed, and of what nobody saw."""
         observed = exchange.observed
         if observed is not None and observed.usage is not None:
             return observed.usage
@@ -152,10 +182,27 @@ class Accounting:
         unread = whole and not exchange.generated  # compressed, say: it is taken for a typical one
         answered = expected.usage.output_tokens if unread else exchange.generated
         most = most_output(call, model)  # the provider's own vocabulary may have needed fewer
+        answered = answered if most is None else min(answered, most)
+        unseen = 0 if unread else self._unseen(exchange, held, call, model, answered, most)
         return Usage(
             source,
             input_tokens=self._tokenizer.total(call.texts, model.encoding),
-            output_tokens=answered if most is None else min(answered, most),
+            output_tokens=answered + unseen,
+            reasoning_tokens=unseen,
+        )
+
+    def _unseen(
+        self, exchange: Exchange, held: Reservation, call: Call, model: Model, passed: int, most: int | None
+    ) -> int:
+        """Tokens of hidden reasoning, as far as they are to be supposed."""
+        if exchange.principal is None or exchange.thought_aloud:
+            return 0
+        return unseen_reasoning(
+            self._outputs.reasoning_of(exchange.principal, model, call),
+            passed=passed,
+            seconds=self._clock.monotonic() - exchange.started,
+            reserved=held.held.output_tokens,
+            most=most,
         )
 
     def _learn(self, exchange: Exchange, call: Call, model: Model, usage: Usage) -> None:
@@ -163,7 +210,24 @@ class Accounting:
         observed = exchange.observed
         is_known = observed is not None and observed.finished and (observed.usage or exchange.generated)
         if is_known and usage.output_tokens > 0 and exchange.principal is not None:
-            self._outputs.learn(exchange.principal, model, call, usage.output_tokens)
+            told = usage.reasoning_tokens if usage.source is UsageSource.PROVIDER else None
+            self._outputs.learn(exchange.principal, model, call, usage.output_tokens, told)
+
+
+def _doubt(observed: Observed, reader: AnswerReader, call: Call, model: Model) -> Doubt | None:
+    """What speaks against what a good answer told of its usage. With an error in it, there need be none."""
+    usage = observed.usage
+    has_text = call.endpoint.dialect in _ANSWERS_WITH_TEXT
+    is_silent = has_text and usage is not None and not usage.output_tokens
+    return doubt(
+        usage,
+        meter=call.endpoint.meter,
+        whole=observed.finished and observed.error is None,
+        asked=any(call.texts),
+        answered=is_silent and reader.generated_tokens() > 0,
+        most_input=most_read(call, model),
+        most_output=most_output(call, model) if has_text else None,
+    )
 
 
 def _spent(attempts: Sequence[Attempt]) -> Amounts:

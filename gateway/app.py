@@ -23,6 +23,7 @@ from gateway import __version__
 from gateway.accounting import Accounting
 from gateway.admin.limits_page import LimitsPage
 from gateway.admin.operators import Operators
+from gateway.admin.organization_page import OrganizationPage
 from gateway.auth.authenticator import KeyAuthenticator
 from gateway.auth.desk import KeyDesk
 from gateway.auth.pepper import own_pepper
@@ -52,12 +53,15 @@ from gateway.limits.redis.fitness import Fitness
 from gateway.limits.redis.limiter import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
+from gateway.local_answers import LocalAnswers
 from gateway.metering.interfaces import UsageReports
 from gateway.metering.ledger.presence import Presence
 from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.recorder import Recorder
 from gateway.metering.reports.books import SqlBooks
+from gateway.metering.reports.organization import SqlOrganizationUsage
 from gateway.metering.reports.sql import SqlUsageReports
+from gateway.metering.reports.turns import Turns
 from gateway.oversight import Oversight
 from gateway.pipeline import CallBounds, Pipeline
 from gateway.policies.book import PolicyBook
@@ -97,6 +101,11 @@ _BOOK_THREADS: Final = 2
 """Sums may take long; key look-ups must not wait behind them."""
 _LOAD_SECONDS: Final = 5.0
 """A month of some 25 million attempts."""
+_REPORT_THREADS: Final = 2
+"""Reports that clients and operators read at once; the database has to serve requests too."""
+_REPORT_SECONDS: Final = 15.0
+_REPORT_PATIENCE: Final = 5.0
+"""Seconds that a report waits for its turn."""
 _PEPPER_FILE: Final = "pepper"
 _ENDPOINT_NAMES: Final = frozenset(endpoint.name for endpoint in SERVED)
 
@@ -245,6 +254,15 @@ async def assembled(
         )
         background.every("oversee_streams", _WATCH_SECONDS, oversight.tick)
 
+        # what is answered without an upstream
+        reports = Database(database.engine, threads=_REPORT_THREADS, timeout=_REPORT_SECONDS)
+        stack.callback(reports.release)
+        local_answers = LocalAnswers(
+            usage=SqlOrganizationUsage(reports, clock=clock, seconds=_REPORT_SECONDS),
+            turns=Turns(most=_REPORT_THREADS, patience=_REPORT_PATIENCE),
+            clock=clock,
+        )
+
         # the journey, and the edges
         gate = Gate(most=bounds.open_exchanges, on_change=metrics.open_exchanges.set)
         pipeline = Pipeline(
@@ -254,6 +272,7 @@ async def assembled(
             authenticator=authenticator,
             policies=book,
             refusals=refusals,
+            local_answers=local_answers,
             bounds=CallBounds(
                 json_bytes=bounds.json_body_bytes,
                 form_bytes=bounds.form_body_bytes,
@@ -294,6 +313,7 @@ async def assembled(
         operators = Operators(
             metrics=metrics,
             reports=SqlUsageReports(database),
+            organization=OrganizationPage(answers=local_answers),
             limits=LimitsPage(
                 policies=lambda: book.policy_set,
                 keys=SqlKeyStore(database),

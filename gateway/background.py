@@ -3,11 +3,13 @@
 Two kinds: loops, which run until the gateway stops, and hand-overs, which are small jobs that must be done
 although nobody waits for them (settling a reservation after its client has left). Hand-overs are bounded in
 number, done in order, and drained at the stop.
+
+`apart` is neither: work that its maker waits for, in a task that can outlast the maker's own cancellation.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 import structlog
 
@@ -15,6 +17,11 @@ Job = Callable[[], Awaitable[None]]
 Pause = Callable[[float], Awaitable[None]]
 
 _RESTART_SECONDS: Final = 1.0
+
+
+def apart(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Begin this in a task of its own. Whoever begins it has to wait for its end."""
+    return asyncio.get_running_loop().create_task(work)
 
 
 class Background:

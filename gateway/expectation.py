@@ -4,7 +4,7 @@ What is reserved, what goes on record with the admission and what is settled by 
 same numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from gateway.core.call import Call, Form
@@ -12,12 +12,13 @@ from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import Meter
 from gateway.core.errors import ErrorCode
 from gateway.core.patterns import matches
-from gateway.core.policy import Budget, Counted, Model, Policy, Price
+from gateway.core.policy import Budget, Counted, Model, Policy, Rates, Unpriced
 from gateway.core.principal import Principal
 from gateway.core.usage import Usage, UsageSource
 from gateway.limits.amounts import Amounts, amounts_of
 from gateway.limits.estimate import TypicalOutputs, cap_of, expected_output, most_input, most_output
-from gateway.metering.prices.pricing import cost
+from gateway.metering.prices.bounds import has_token_prices, highest_cost, possible_rates
+from gateway.metering.prices.pricing import asked_tier, charge, has_price, line_for
 from gateway.metering.usage import bounded, estimate
 from gateway.wire.tokens import Tokenizer, roughly
 
@@ -25,7 +26,6 @@ _CERTAIN: Final = frozenset({Counted.REQUESTS, Counted.IMAGES})
 """What is known exactly beforehand."""
 _SPARSEST_AUDIO: Final = 8
 """A file of 8 kbit/s, which is the least that MP3 has, lasts so much longer than is expected of its size."""
-_NO_PRICE: Final = Price()
 
 
 class Expected(NamedTuple):
@@ -38,7 +38,7 @@ class Expected(NamedTuple):
     bound: Amounts | None = None
     """The most that it can spend; reckoned for strict budgets alone."""
     denials: tuple[Deny, ...] = ()
-    """Of strict budgets, when there is no most."""
+    """Of a policy that refuses what has no price; of strict budgets, when there is no most."""
 
 
 class Expectations:
@@ -48,19 +48,30 @@ class Expectations:
         self._outputs = outputs
         self._tokenizer = tokenizer
 
-    def of(self, principal: Principal, policy: Policy, call: Call, model: Model) -> Expected:
-        """`call` as it will be sent."""
-        usage = bounded(self._usage(principal, call, model))
-        price = cost(usage, model.price, call.endpoint.meter)
-        amounts = amounts_of(usage, price)
+    def of(self, principal: Principal, policy: Policy, call: Call, model: Model, at: float) -> Expected:
+        """`call` as it will be sent, `at` a moment in seconds since 1970: the prices of then hold."""
+        usage, tier = bounded(self._usage(principal, call, model)), asked_tier(call)
+        cost, _, _ = charge(
+            usage,
+            model,
+            call.endpoint.meter,
+            catalogue=policy.catalogue,
+            at=at,
+            tier=tier,
+            unpriced=policy.unpriced,
+        )
+        amounts = amounts_of(usage, cost)
+        denials = _unpriced(call, model, at, tier) if policy.unpriced is Unpriced.REFUSE else ()
         strict = _strict(policy.budgets, model) if policy.budgets else None
         if not strict:
-            return Expected(usage, price, amounts)
-        most = _most(usage, call, model, self._tokenizer)
+            return Expected(usage, cost, amounts, denials=denials)
+        most = _most(usage, call, model, possible_rates(model, policy, at), self._tokenizer)
         if most is None:
-            denials = tuple(_boundless(budget, call) for budget in strict)
-            return Expected(usage, price, amounts, denials=denials)
-        return Expected(usage, price, amounts, amounts_of(most, _highest_cost(most, call, model)))
+            denials += tuple(_boundless(budget, call) for budget in strict)
+            return Expected(usage, cost, amounts, denials=denials)
+        rates = possible_rates(model, policy, at, most.input_tokens)
+        bound = amounts_of(most, highest_cost(most, rates, call.endpoint.meter))
+        return Expected(usage, cost, amounts, bound, denials)
 
     def _usage(self, principal: Principal, call: Call, model: Model) -> Usage:
         if call.endpoint.meter is not Meter.TOKENS:
@@ -71,6 +82,29 @@ class Expectations:
             input_tokens=roughly(call.texts),
             output_tokens=expected_output(call, model, typical),
         )
+
+
+def _unpriced(call: Call, model: Model, at: float, tier: str | None) -> tuple[Deny, ...]:
+    """A Deny (`model_not_allowed`) for what would be sent without a price. Free endpoints need none."""
+    if call.endpoint.meter is Meter.FREE:
+        return ()
+    for asked in (None, tier):
+        line = line_for(model, at, asked)
+        if line is None or not has_price(line.rates, call.endpoint.meter):
+            return (_no_price(model, None if asked is None else "service_tier"),)
+    return ()
+
+
+def _no_price(model: Model, tier: str | None) -> Deny:
+    if tier is None:
+        what, instead = "", "Use another model, or ask"
+    else:
+        what, instead = " in the service tier that you ask for", "Leave `service_tier` out, or ask"
+    reason = (
+        f"The model `{model.name}` has no price{what}, and your team may use only what has one. {instead} "
+        "whoever runs the gateway to add it to the price book."
+    )
+    return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, "unpriced", param=tier or "model")
 
 
 def _other_units(call: Call) -> Usage:
@@ -96,14 +130,16 @@ def _strict(budgets: Iterable[Budget], model: Model) -> list[Budget]:
     ]
 
 
-def _most(expected: Usage, call: Call, model: Model, tokenizer: Tokenizer) -> Usage | None:
+def _most(
+    expected: Usage, call: Call, model: Model, rates: Sequence[Rates], tokenizer: Tokenizer
+) -> Usage | None:
     """The most of every unit; None when one has no bound. Models that are billed by tokens where the endpoint
     counts something else may take all that they can."""
     asked: int | None = 0
     answered: int | None = 0
     if call.endpoint.meter is Meter.TOKENS:
         asked, answered = most_input(call, model, tokenizer), most_output(call, model)
-    elif call.endpoint.meter is not Meter.FREE and _has_token_prices(model.price or _NO_PRICE):
+    elif call.endpoint.meter is not Meter.FREE and has_token_prices(rates):
         asked, answered = model.context_window, model.max_output
     if asked is None or answered is None:
         return None
@@ -113,30 +149,6 @@ def _most(expected: Usage, call: Call, model: Model, tokenizer: Tokenizer) -> Us
         audio_milliseconds=expected.audio_milliseconds * _SPARSEST_AUDIO,
     )
     return bounded(most)
-
-
-def _highest_cost(most: Usage, call: Call, model: Model) -> int:
-    """Whatever it is billed by, and of whatever kind its tokens turn out to be."""
-    price = _dearest(model.price or _NO_PRICE)
-    units = most._replace(input_tokens=0, output_tokens=0)
-    return max(cost(each, price, call.endpoint.meter) or 0 for each in (most, units))
-
-
-def _has_token_prices(price: Price) -> bool:
-    return price.input is not None or price.output is not None
-
-
-def _dearest(price: Price) -> Price:
-    """Of each side the highest price."""
-    asked = (price.input, price.cached_input, price.audio_input, price.image_input)
-    answered = (price.output, price.audio_output, price.image_output)
-    return Price(
-        input=max((each for each in asked if each is not None), default=None),
-        output=max((each for each in answered if each is not None), default=None),
-        image=price.image,
-        audio_minute=price.audio_minute,
-        characters=price.characters,
-    )
 
 
 def _boundless(budget: Budget, call: Call) -> Deny:

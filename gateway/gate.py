@@ -47,6 +47,7 @@ class Gate:
         self._empty = asyncio.Event()
         self._empty.set()
         self._waiting: set[_Waiting] = set()
+        self._cleared = False
         self.draining = False
         """Set when the process is stopping: who comes now is told to come again."""
 
@@ -82,10 +83,14 @@ class Gate:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an exchange is a task's work")
-        return _Waiting(self._waiting, task)
+        waiting = _Waiting(self._waiting, task)
+        if self._cleared:
+            waiting.end()
+        return waiting
 
     def clear(self) -> None:
-        """End whoever still waits."""
+        """End whoever still waits, or begins to."""
+        self._cleared = True
         for waiting in list(self._waiting):
             waiting.end()
 

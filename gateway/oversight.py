@@ -19,7 +19,7 @@ from gateway.core.decision import Deny
 from gateway.core.endpoint import Meter
 from gateway.core.errors import ErrorCode, Refused, StoreUnavailable
 from gateway.core.exchange import Exchange
-from gateway.core.policy import Budget, Counted, Model
+from gateway.core.policy import Budget, Counted, Model, Rates, Unpriced
 from gateway.core.principal import Principal
 from gateway.core.usage import Usage, UsageSource
 from gateway.limits.amounts import Amounts
@@ -27,7 +27,7 @@ from gateway.limits.estimate import most_output
 from gateway.limits.interfaces import Demand
 from gateway.limits.reservation import Reservation, Reservations
 from gateway.limits.verdict import used_up
-from gateway.metering.prices.pricing import cost
+from gateway.metering.prices.pricing import asked_tier, cost, line_for
 from gateway.relay import StreamWatch
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.usage_reader import AnswerReader
@@ -53,7 +53,8 @@ class _Stream:
     exchange: Exchange
     held: Reservation
     reader: AnswerReader
-    model: Model
+    rates: Rates
+    """By which more of the answer is expected to cost."""
     grows: bool
     """Whether any limit counts what it generates."""
     most: int | None
@@ -90,7 +91,7 @@ class _Stream:
         room = self._room()
         tokens = step if room is None else min(step, room)
         usage = Usage(UsageSource.ESTIMATED, output_tokens=tokens)
-        dollars = cost(usage, self.model.price, Meter.TOKENS) or 0
+        dollars = cost(usage, self.rates, Meter.TOKENS) or 0
         return Amounts(tokens=tokens, output_tokens=tokens, dollars=dollars)
 
     def has_used_up(self) -> bool:
@@ -137,7 +138,7 @@ class Oversight:
             exchange=exchange,
             held=held,
             reader=reader,
-            model=model,
+            rates=_expected_rates(exchange, held, call, model),
             grows=call.endpoint.meter is Meter.TOKENS and _can_outgrow(held),
             most=most_output(call, model),
             known_good=exchange.started,
@@ -203,6 +204,18 @@ def _by_principal(streams: Sequence[_Stream]) -> Mapping[Principal, Sequence[_St
         if stream.exchange.principal is not None:
             found[stream.exchange.principal].append(stream)
     return found
+
+
+def _expected_rates(exchange: Exchange, held: Reservation, call: Call, model: Model) -> Rates:
+    """As what was held at first was reckoned. Nothing is held for what has no price."""
+    line, policy = (
+        line_for(model, exchange.received_at, asked_tier(call), held.held.input_tokens),
+        exchange.policy,
+    )
+    if line is not None:
+        return line.rates
+    ceiling = policy.catalogue.ceiling if policy and policy.unpriced is Unpriced.CEILING else None
+    return ceiling or Rates()
 
 
 def _can_outgrow(held: Reservation) -> bool:

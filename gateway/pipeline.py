@@ -6,9 +6,9 @@ wait: a client that hangs up cannot lose its ledger line.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -32,15 +32,17 @@ from gateway.core.exchange import Exchange, Outcome
 from gateway.core.incoming import Incoming, Reply
 from gateway.core.policy import Model, Policy
 from gateway.core.principal import Principal
-from gateway.expectation import Expectations
+from gateway.draining import Draining
+from gateway.expectation import Expectations, Expected
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.interfaces import Refusal
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservation, Reservations
+from gateway.local_answers import LocalAnswers
 from gateway.oversight import Oversight
 from gateway.ownership.references import check_references
-from gateway.policies.authorize import authorize_call, authorize_endpoint, usable_model, usable_models
+from gateway.policies.authorize import authorize_call, authorize_endpoint
 from gateway.policies.book import PolicyBook
 from gateway.relay import Relay
 from gateway.shaping.shape import Shaper
@@ -48,10 +50,9 @@ from gateway.shaping.usage import asked_for_usage
 from gateway.telemetry.exchange_log import log_exchange
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.interfaces import Answer, Outgoing, Upstreams
-from gateway.wire.endpoints import CHAT_COMPLETIONS, EDITS, EndpointTable
+from gateway.wire.endpoints import CHAT_COMPLETIONS, EDITS, EndpointTable, Match
 from gateway.wire.headers import check_head, media_type, to_client, to_upstream
 from gateway.wire.legacy_edits import from_chat, to_chat
-from gateway.wire.model_list import model_list, one_model
 from gateway.wire.multipart import FormReader, parse_form
 from gateway.wire.outgoing import encode
 from gateway.wire.parse import parse_json
@@ -80,6 +81,7 @@ class Pipeline:
     authenticator: Authenticator
     policies: PolicyBook
     refusals: RecentRefusals
+    local_answers: LocalAnswers
     bounds: CallBounds
     reviewer: Reviewer
     shaper: Shaper
@@ -92,6 +94,7 @@ class Pipeline:
     tokenizer: Tokenizer
     metrics: Metrics
     log: structlog.stdlib.BoundLogger
+    draining: Draining = field(default_factory=Draining)
 
     async def run(self, exchange: Exchange, incoming: Incoming, reply: Reply) -> None:
         """Raises what ended the exchange early: GatewayError, ClientLeft, or a fault of our own."""
@@ -128,7 +131,7 @@ class Pipeline:
         self._enforce(exchange, _not_served(endpoint))
         self._enforce(exchange, authorize_endpoint(policy, endpoint))
         if endpoint.local:
-            await self._answer_from_catalogue(exchange, policy, match.params, reply)
+            await self._answer_here(exchange, policy, match, incoming.query, reply)
             return
         # 4  read, within bounds, and parse, strictly
         call = exchange.call = await self._read(endpoint, incoming)
@@ -145,21 +148,35 @@ class Pipeline:
             self._enforce(exchange, shaped.notes)
             call = exchange.call = shaped.call
             # 8  reserve everything at once, or nothing
-            expected = self.expectations.of(principal, policy, call, model)
+            expected = self.expectations.of(principal, policy, call, model, self.clock.now())
             self._enforce(exchange, expected.denials)
             with await self.reservations.reserve(
                 exchange.id, principal, policy, model.name, expected.amounts, expected.bound
             ) as held:
                 exchange.standings = held.standings
                 self._enforce(exchange, held.denials)
-                with self.accounting.of(exchange, held, call, model, expected), self.gate.until_cleared():
-                    # 9  send; every attempt is on record before its first byte
-                    outgoing, admit = _outgoing(call, incoming), self.accounting.admission(exchange, expected)
-                    with await self.upstreams.send(model, outgoing, admit) as answer:
-                        # 10 relay, while a side reader watches for usage; what outgrows `held` asks for more
-                        await self._relay(exchange, held, call, model, answer, reply)
-                # 11 settle: done by leaving `accounting`, whatever happened inside
+                # 9 to 11 go on without the client, too, where the policy says so
+                spend = partial(self._spend, exchange, held, call, model, expected, incoming)
+                await self.draining.see_through(exchange, reply, spend)
         # 12 finish: done by `run`, whatever happened here
+
+    async def _spend(
+        self,
+        exchange: Exchange,
+        held: Reservation,
+        call: Call,
+        model: Model,
+        expected: Expected,
+        incoming: Incoming,
+        reply: Reply,
+    ) -> None:
+        with self.accounting.of(exchange, held, call, model, expected), self.gate.until_cleared():
+            # 9  send; every attempt is on record before its first byte
+            outgoing, admit = _outgoing(call, incoming), self.accounting.admission(exchange, expected)
+            with await self.upstreams.send(model, outgoing, admit) as answer:
+                # 10 relay, while a side reader watches for usage; what outgrows `held` asks for more
+                await self._relay(exchange, held, call, model, answer, reply)
+        # 11 settle: done by leaving `accounting`, whatever happened inside
 
     async def _authenticate(self, incoming: Incoming) -> Principal:
         """A key that cannot be checked at the moment is not called wrong: clients would throw it away."""
@@ -197,14 +214,11 @@ class Pipeline:
                 reader.feed(data)
             return parse_form(endpoint, reader)
 
-    async def _answer_from_catalogue(
-        self, exchange: Exchange, policy: Policy, params: Mapping[str, str], reply: Reply
+    async def _answer_here(
+        self, exchange: Exchange, policy: Policy, match: Match, query: str, reply: Reply
     ) -> None:
-        """GET /v1/models and /v1/models/{model}: what this caller may use, and nothing else."""
-        if "model" in params:
-            body = one_model(_listed(policy, params["model"]))
-        else:
-            body = model_list(usable_models(policy))
+        """What the gateway knows: models that this caller may use, usage of its team. No ledger line."""
+        body = await self.local_answers.answer(match.endpoint, match.params, query, policy)
         exchange.status = 200
         await reply.send(200, [("content-type", JSON)], body)
 
@@ -226,9 +240,7 @@ class Pipeline:
         finally:
             if not reply.started:
                 exchange.status = None  # the client will be told of something else
-            observed = exchange.observed = reader.observed()
-            if observed.usage is None:
-                exchange.generated = reader.generated_tokens()
+            self.accounting.observe(exchange, reader, call, model)
 
     def _reader(self, call: Call, model: Model, answer: Answer) -> AnswerReader:
         """A compressed answer, which was not asked for, is opaque: it is relayed as it is, and estimated."""
@@ -271,15 +283,6 @@ def _known(policy: Policy, call: Call) -> Model:
     model = policy.catalogue.find(call.model or "")
     if model is None:
         raise Refused(ErrorCode.MODEL_NOT_ALLOWED, "There is no such model.", param="model")
-    return model
-
-
-def _listed(policy: Policy, name: str) -> Model:
-    model = usable_model(policy, name)
-    if model is None:
-        raise Refused(
-            ErrorCode.NOT_FOUND, "There is no such model, or your team may not use it.", param="model"
-        )
     return model
 
 

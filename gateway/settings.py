@@ -34,7 +34,7 @@ _CONFIG_FILE: Final = "GATEWAY_CONFIG_FILE"
 _SECRETS: Final = frozenset(
     {
         *{"key_pepper", "admin_token", "api_key", "database_url", "webhook_url", "webhook_secret"},
-        *{"redis_url", "redis_sentinel_password"},
+        *{"redis_url", "redis_sentinel_password", "admin_key"},
     }
 )
 _SERVICE_LINK: Final = re.compile(
@@ -75,6 +75,17 @@ class UpstreamSettings(_Section):
         description="Where it is. For `openai`, up to and including `/v1`; for `azure`, the resource's root.",
     )
     api_key: SecretStr | None = Field(None, description="The gateway's own key there. Empty: none is sent.")
+    admin_key: SecretStr | None = Field(
+        None,
+        description="An administrator's key there, with which `gateway reconcile` asks what the provider "
+        "counted. Empty: it is not asked.",
+    )
+    project: str = Field(
+        "",
+        max_length=100,
+        description="The id of the provider's project that the key belongs to. Empty: the whole "
+        "organization.",
+    )
     api_version: str = Field(
         "2024-10-21", description="Azure only: the `api-version` of requests whose path names a deployment."
     )
@@ -94,10 +105,17 @@ class UpstreamSettings(_Section):
     def _is_a_proxy(cls, value: str | None) -> str | None:
         return _checked_url(value, "http").rstrip("/") if value else None
 
-    @field_validator("api_key")
+    @field_validator("api_key", "admin_key")
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_token(value)
+
+    @field_validator("project")
+    @classmethod
+    def _is_an_id(cls, value: str) -> str:
+        if not _is_plain(value):
+            raise ValueError("must be of printable ASCII characters without spaces")
+        return value
 
     @model_validator(mode="after")
     def _says_where_it_is(self) -> Self:
@@ -135,11 +153,33 @@ class BoundSettings(_Section):
     keep_alive_seconds: float = Field(
         15.0, gt=0, description="Silence after which an event stream gets a comment."
     )
+    drain_answer_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="How long an answer is read on whose client has left, where a policy says `drain`.",
+    )
+    drain_answer_bytes: int = Field(
+        32 * 1024 * 1024, gt=0, description="Bytes of such an answer that are read on at most."
+    )
     drain_seconds: float = Field(
         300.0, ge=0, description="Longest wait for running exchanges when the gateway stops."
     )
     open_exchanges: int = Field(
         10_000, gt=0, description="Requests under way at once; more are answered 503 `overloaded`."
+    )
+
+
+class JournalSettings(_Section):
+    """Where ledger lines wait until PostgreSQL has them. With SQLite there is no journal."""
+
+    directory: Path = Field(
+        Path("var/journal"),
+        description="Its directory, on a disk that outlives the process. Made if missing.",
+    )
+    most_bytes: int = Field(
+        1024 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of lines that may wait; then requests are answered 503 `metering_unavailable`.",
     )
 
 
@@ -237,6 +277,9 @@ class Settings(_Section):
         default_factory=AlertSettings, description="Who is told when a budget's threshold is crossed."
     )
     bounds: BoundSettings = Field(default_factory=BoundSettings, description="Sizes and times.")
+    journal: JournalSettings = Field(
+        default_factory=JournalSettings, description="Where ledger lines wait for PostgreSQL."
+    )
 
     @field_validator("listen", "admin_listen")
     @classmethod

@@ -1,4 +1,5 @@
-"""The operators' HTTP surface. Health and metrics are open to all who reach the port; `/admin` wants a token.
+"""The operators' HTTP surface. Health and metrics are open to all who reach the port; `/admin` and `/v1` want
+a token.
 
 Neither health check calls a store: a slow Redis must not make an orchestrator kill a gateway that copes
 without it. What goes wrong is told as problem details (RFC 9457).
@@ -6,23 +7,23 @@ without it. What goes wrong is told as problem details (RFC 9457).
 
 import asyncio
 import hmac
+import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
 
 from gateway.admin.limits_page import LimitsPage
+from gateway.admin.organization_page import OrganizationPage
+from gateway.admin.usage_page import usage_answer
 from gateway.core.errors import StoreUnavailable
 from gateway.metering.interfaces import UsageReports
-from gateway.metering.reports.records import as_record
 from gateway.telemetry.metrics import CONTENT_TYPE, Metrics
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_DEFAULT_DAYS: Final = "30"
-_MOST_DAYS: Final = 3660
+_GUARDED: Final = ("/admin", "/v1/")
 
 
 class Token(Protocol):
@@ -40,6 +41,7 @@ class Operators:
         metrics: Metrics,
         reports: UsageReports,
         limits: LimitsPage,
+        organization: OrganizationPage,
         token: Token | None,
         is_ready: Callable[[], bool],
         policy_version: Callable[[], str],
@@ -48,6 +50,7 @@ class Operators:
         self._metrics = metrics
         self._reports = reports
         self._limits = limits
+        self._organization = organization
         self._token = token
         self._is_ready = is_ready
         self._policy_version = policy_version
@@ -63,13 +66,14 @@ class Operators:
                 web.get("/admin/usage", self._usage),
                 web.get("/admin/policy", self._policy),
                 web.get("/admin/limits", self._left),
+                *self._organization.routes(),
             ]
         )
         return application
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith("/admin") and not self._may_enter(request):
+        if request.path.startswith(_GUARDED) and not self._may_enter(request):
             return _problem(401, "Send the operators' token: Authorization: Bearer $GATEWAY_ADMIN_TOKEN.")
         try:
             return await handler(request)
@@ -106,20 +110,8 @@ class Operators:
         return _answer(await self._limits.answer(request.query))
 
     async def _usage(self, request: web.Request) -> web.Response:
-        """`?by=team,model&days=30`: sums of the ledger."""
-        by = [name.strip() for name in request.query.get("by", "team").split(",")]
-        since = datetime.now(UTC) - timedelta(days=_days(request.query.get("days", _DEFAULT_DAYS)))
-        try:
-            rows = await self._reports.usage(by, int(since.timestamp() * 1000), None)
-        except ValueError as error:
-            raise web.HTTPBadRequest(text=str(error)) from None
-        return _answer({"by": by, "rows": [as_record(by, row) for row in rows]})
-
-
-def _days(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 0 < int(text) <= _MOST_DAYS):
-        raise web.HTTPBadRequest(text=f"days must be a whole number from 1 to {_MOST_DAYS}")
-    return int(text)
+        """`?by=team,model&since=2026-10&until=2026-11&team=…`: sums of the ledger."""
+        return _answer(await usage_answer(self._reports, request.query, now=time.time()))
 
 
 def _bytes(text: str) -> bytes:

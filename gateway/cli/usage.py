@@ -1,103 +1,82 @@
 """`gateway usage`: what was spent, from the ledger."""
 
 import asyncio
-import csv
-import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-import msgspec
 import typer
-from rich.table import Table
+from rich.console import Console
+from rich.markup import escape
 
 from gateway.app import usage_reports
 from gateway.cli.console import explained, out, say, settings_or_exit
-from gateway.metering.interfaces import UsageRow
-from gateway.metering.reports.records import MEASURES, as_record
-
-
-class Format(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    JSONL = "jsonl"
+from gateway.cli.formats import Format
+from gateway.cli.output import FILE_WIDTH, Output, print_tables, write_records
+from gateway.cli.progress import waiting
+from gateway.cli.ranges import Since, Until, asked_range
+from gateway.cli.usage_table import remarks_on, usage_tables
+from gateway.metering.interfaces import GROUPS, UsageRow
+from gateway.metering.reports.ranges import Range
+from gateway.metering.reports.records import as_record, columns
+from gateway.settings import Settings
 
 
 def usage(
     by: Annotated[
-        str, typer.Option(help="What to group by: team, model, key, day, endpoint; several with commas.")
+        str, typer.Option(help=f"What to group by: {', '.join(GROUPS)}; several with commas.")
     ] = "team,model",
-    days: Annotated[int, typer.Option(min=1, max=3660, help="How many days back.")] = 30,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    since: Since = None,
+    until: Until = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=3660, help="How many days back, instead of --since. Default 30."),
+    ] = None,
+    team: Annotated[str | None, typer.Option(help="Only what this team spent.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Only what this model cost, by its name in models.yaml.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Only what this key spent, by its id.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only what this user spent.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Only what this endpoint cost.")] = None,
+    output_format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    output: Output = None,
 ) -> None:
     """Show what was spent: requests, tokens, dollars. Read from the ledger, also while the gateway runs."""
-    groups = tuple(name.strip() for name in by.split(","))
-    since = datetime.now(UTC) - timedelta(days=days)
+    groups = _groups(by)
+    if days is not None and since is not None:
+        raise typer.BadParameter("say either --days or --since.", param_hint="--days")
+    asked = asked_range(since, until, default=f"{days or 30}d")
+    given = {"team": team, "model": model, "key": key, "user": user, "endpoint": endpoint}
+    only = {name: value for name, value in given.items() if value is not None}
     settings = settings_or_exit()
-
-    async def read() -> Sequence[UsageRow]:
-        async with usage_reports(settings) as reports:
-            return await reports.usage(groups, int(since.timestamp() * 1000), None)
-
-    with explained(settings):
-        rows = asyncio.run(read())
+    with explained(settings), waiting("Summing"):
+        rows = asyncio.run(_read(settings, groups, asked, only))
     if not rows:
-        say(f"Nothing was spent in the last {days} days.")
-    _PRINTERS[output](groups, rows)
+        whose = "".join(f" {name} {value}," for name, value in only.items())
+        say(escape(f"Nothing was spent{' by' if only else ''}{whose} {asked}."))
+    if output_format is not Format.TABLE:
+        records = (as_record(groups, row) for row in rows)
+        write_records(records, columns=columns(groups), form=output_format, output=output)
+    elif rows:
+        console = out if output is None else Console(width=FILE_WIDTH)
+        print_tables(*usage_tables(groups, rows, console=console), output=output)
+        for sentence in remarks_on(rows):
+            say(f"[bold yellow]![/] {escape(sentence)}")
 
 
-def _as_table(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
-    if not rows:
-        return
-    table = Table(box=None, header_style="bold")
+def _groups(by: str) -> Sequence[str]:
+    """Ends the command with status 2 and a sentence for what is no group."""
+    groups = tuple(name.strip() for name in by.split(","))
     for name in groups:
-        table.add_column(name, overflow="fold")
-    for heading in ("attempts", "input", "cached", "output", "USD"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
-    for row in rows:
-        table.add_row(
-            *row.group,
-            f"{row.attempts:,}",
-            f"{row.input_tokens:,}",
-            f"{row.cached_tokens:,}",
-            f"{row.output_tokens:,}",
-            f"{row.cost / 1_000_000:,.6f}",
-            _remarks(row),
-        )
-    out.print(table)
+        if name not in GROUPS:
+            raise typer.BadParameter(f"there is no `{name}`, only {', '.join(GROUPS)}.", param_hint="--by")
+    if len(set(groups)) < len(groups):
+        raise typer.BadParameter("each at most once.", param_hint="--by")
+    return groups
 
 
-def _remarks(row: UsageRow) -> str:
-    remarks = []
-    if row.unpriced:
-        remarks.append(f"[red]{row.unpriced:,} unpriced[/]")
-    if row.estimated:
-        remarks.append(f"[yellow]{row.estimated:,} estimated[/]")
-    return ", ".join(remarks)
-
-
-def _as_csv(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
-    writer = csv.DictWriter(sys.stdout, fieldnames=[*groups, *MEASURES], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(as_record(groups, row) for row in rows)
-
-
-def _as_json(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
-    records = [as_record(groups, row) for row in rows]
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(records), indent=2).decode() + "\n")
-
-
-def _as_jsonl(groups: Sequence[str], rows: Sequence[UsageRow]) -> None:
-    for row in rows:
-        sys.stdout.write(msgspec.json.encode(as_record(groups, row)).decode() + "\n")
-
-
-_PRINTERS = {
-    Format.TABLE: _as_table,
-    Format.CSV: _as_csv,
-    Format.JSON: _as_json,
-    Format.JSONL: _as_jsonl,
-}
+async def _read(
+    settings: Settings, groups: Sequence[str], asked: Range, only: Mapping[str, str]
+) -> Sequence[UsageRow]:
+    async with usage_reports(settings) as reports:
+        return await reports.usage(groups, asked.since, asked.until, only)

@@ -40,3 +40,5 @@ class Attempt:
     """As it is in the ledger; None until it is settled."""
     cost: int | None = None
     """Micro-dollars; None until it is settled, and for ever when the model has no price."""
+    admitted_at: int = 0
+    """Milliseconds since 1970: the moment whose prices hold. 0 until it is admitted."""

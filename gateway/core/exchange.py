@@ -48,12 +48,16 @@ class Exchange:
     notes: list[Deny] = field(default_factory=list)
     """What rules in shadow or warn mode would have done."""
     attempts: list[Attempt] = field(default_factory=list)
+    client_left: bool = False
+    """The client is gone, and its answer is read on without it: whatever happens now, it ended with that."""
     answered: float | None = None
     """The monotonic clock at the first relayed byte."""
     finished: float | None = None
     observed: Observed | None = None
     generated: int = 0
     """Tokens that passed, by our own count; counted only when the provider did not say."""
+    thought_aloud: bool = False
+    """Whether the model's reasoning was among what passed, so that none of it was hidden."""
     usage: Usage | None = None
     cost: int | None = None
     """Micro-dollars; None while unknown, and for ever when the model has no price."""

@@ -6,21 +6,23 @@ Policies are made by `policies/` and read by everyone. All are immutable; a relo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 from gateway.core.decision import Mode
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """What a model costs, in whole micro-dollars (1 USD = 1,000,000). None: this unit has no price.
+class Rates:
+    """What units cost, in whole micro-dollars (1 USD = 1,000,000). None: this unit has no price.
 
     Tokens and characters are priced per million, images each, audio per minute. A part without a price of its
-    own (cached, audio, image) costs what its total costs.
+    own (cached, written to the cache, audio, image) costs what its total costs.
     """
 
     input: int | None = None
     cached_input: int | None = None
+    cache_write: int | None = None
     audio_input: int | None = None
     image_input: int | None = None
     output: int | None = None
@@ -29,6 +31,23 @@ class Price:
     image: int | None = None
     audio_minute: int | None = None
     characters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One line of the price book: a model's rates, and for which attempts they hold."""
+
+    rates: Rates
+    since: float = -inf
+    """Seconds since 1970: attempts that were admitted from then on …"""
+    until: float = inf
+    """… and before that."""
+    tier: str = ""
+    """The service tier that the answer named; empty: the standard one."""
+    above: int = 0
+    """Input tokens of an attempt above which all of it costs this; 0: however few."""
+    upstream: str = ""
+    """The upstream that was asked; empty: any that has no line of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +63,8 @@ class Model:
     context_window: int | None = None
     """Input and output tokens together."""
     max_output: int | None = None
-    price: Price | None = None
+    prices: tuple[Price, ...] = ()
+    """Its lines of the price book, the more particular before the more general: the first that fits holds."""
     deprecated: str | None = None
     """The date (YYYY-MM-DD) on which it goes away; None while nothing is announced."""
     replacement: str | None = None
@@ -58,6 +78,10 @@ class Catalogue:
 
     models: Mapping[str, Model]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    price_version: str = ""
+    """Twelve hexadecimal digits of a hash over the price book alone; on every settlement."""
+    ceiling: Rates | None = None
+    """What is charged for what has no price, where the policy says so."""
 
     def find(self, name: str) -> Model | None:
         """The model of this name or alias; None for a name that no file mentions."""
@@ -201,6 +225,26 @@ class ShapingRule:
     models: tuple[str, ...] = ("*",)
 
 
+class Unpriced(StrEnum):
+    """What is done about usage for which the price book has no price. It never costs 0."""
+
+    REFUSE = "refuse"
+    """A model without a price is not asked."""
+    CEILING = "ceiling"
+    """It costs what the book's ceiling says."""
+    ALARM = "alarm"
+    """Its cost is unknown, counted, and told."""
+
+
+class WhenClientLeaves(StrEnum):
+    """What becomes of an answer whose client is gone."""
+
+    CANCEL = "cancel"
+    """The upstream is told to stop; what passed is counted."""
+    DRAIN = "drain"
+    """It is read to its end, within a bound, for the provider's own count."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Everything that is decided about one key of one team."""
@@ -220,3 +264,7 @@ class Policy:
     a house with a limit that counts them together."""
     filters: tuple[FilterRule, ...] = ()
     shaping: tuple[ShapingRule, ...] = ()
+    unpriced: Unpriced = Unpriced.ALARM
+    when_client_leaves: WhenClientLeaves = WhenClientLeaves.CANCEL
+    cost_centre: str = ""
+    """To whom finance charges it; empty when nobody said."""

@@ -38,9 +38,29 @@ class Usage(NamedTuple):
         return self.input_tokens + self.output_tokens
 
 
+class Doubt(StrEnum):
+    """Why a provider's own count is not believed, and ours is used. A label in metrics, so a closed list."""
+
+    ABSENT = "absent"
+    """A whole answer said nothing of it, and should have."""
+    UNREADABLE = "unreadable"
+    """No whole numbers, or a shape that nobody knows."""
+    NEGATIVE = "negative"
+    INCONSISTENT = "inconsistent"
+    """A part is larger than its total, or the total smaller than what it is made of."""
+    ABSURD = "absurd"
+    """More than the model and the request allow."""
+    ZERO = "zero"
+    """Nothing, for an answer that visibly had something."""
+    LATE = "late"
+    """It came after the end of the answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was read off an answer as it passed. `usage` is None when the answer said nothing of it."""
+    """What was read off an answer as it passed. `usage` is None when it said nothing of it, or nothing that
+    can be believed.
+    """
 
     usage: Usage | None = None
     model: str | None = None
@@ -49,3 +69,5 @@ class Observed:
     """The answer came to its proper end, as its own dialect tells."""
     error: str | None = None
     """The code (or type) of an error that the upstream reported inside a good status."""
+    doubt: Doubt | None = None
+    """What was wrong with the usage that it told."""

@@ -7,9 +7,12 @@ instead of an error; transactions that write take the write lock when they begin
 """
 
 import asyncio
+import fcntl
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -129,20 +132,34 @@ def _sqlite(url: URL) -> Engine:
     except OSError as error:
         raise ValueError(f"the database file {path} cannot be made: {error.strerror}") from error
     engine = create_engine(url.set(drivername="sqlite+pysqlite"), hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", partial(_prepare_sqlite, path.parent))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(folder: Path, connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself; `_begin_sqlite` does
-    for pragma in (
-        f"busy_timeout={int(SECONDS * 1000)}",
-        "journal_mode=WAL",
-        "synchronous=NORMAL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout={int(SECONDS * 1000)}")
+    with _alone(folder):
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """For the change of a new file to WAL, which SQLite's busy time-out does not cover: of several that open
+    the file at once all but one would fail. So they take turns, by a lock that ends with its process; where
+    a file system has no such lock, without."""
+    lock = None
+    try:
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -28,7 +28,8 @@ class Writer:
         self._begin = "BEGIN IMMEDIATE" if database.engine.dialect.name == "sqlite" else "BEGIN"
         self._connection: Any = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        Thread(target=self._work, name="writer", daemon=True).start()
+        self._thread = Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
 
     def write(self, changes: Sequence[Change]) -> "asyncio.Future[None]":
         """Done when the changes are committed. Fails with StoreUnavailable when nothing of them is."""
@@ -40,6 +41,10 @@ class Writer:
     def close(self) -> None:
         """End the thread when it has written what was handed over. Waits for nothing."""
         self._jobs.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """After `close`, for code that may wait: until the thread has ended and let go of its connection."""
+        self._thread.join(seconds)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -1,14 +1,15 @@
 """How many tokens an answer is expected to have, and the most that a call can use: both before it is sent.
 
 Expected, not the worst: to reserve every caller's `max_tokens` would starve agents that name a large one and
-use little of it. What answers typically have is learnt, for each key, model and endpoint by itself. The most
-is for budgets that may never be overspent. Settling puts either right.
+use little of it. What answers typically have is learnt, for each key, model and endpoint by itself; and how
+much of it is reasoning, which nobody sees of an answer that is cut. The most is for budgets that may never be
+overspent. Settling puts either right.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gateway.core.call import Call
 from gateway.core.endpoint import Dialect
@@ -18,6 +19,10 @@ from gateway.wire.tokens import Tokenizer
 
 TYPICAL_OUTPUT: Final = 256
 """Tokens of an answer, while nothing better is known."""
+TYPICAL_REASONING: Final = 256
+"""Tokens of hidden reasoning, while nothing better is known, of a call that asks for some."""
+REASONING_PER_SECOND: Final = 100
+"""Tokens that a model is supposed to have thought at most before its first word."""
 WEIGHT: Final = 1 / 8
 """Of the latest answer in the mean. One odd answer moves it little; another habit has nearly arrived after
 some twenty."""
@@ -42,6 +47,9 @@ _TEXTUAL: Final = (
 _KEPT_ELSEWHERE: Final = ("previous_response_id", "conversation")
 
 _Habit = tuple[str, str, str, str]
+_Kind = tuple[str, str]
+"""A model and an endpoint."""
+_Key = TypeVar("_Key")
 
 
 class TypicalOutputs:
@@ -51,6 +59,8 @@ class TypicalOutputs:
         """`most`: habits that are remembered; the one longest unused is forgotten."""
         self._most = most
         self._means: OrderedDict[_Habit, float] = OrderedDict()
+        self._reasoning: OrderedDict[_Habit | _Kind, float] = OrderedDict()
+        """Of each key's habits; and of everybody together, for those that have none yet."""
 
     def of(self, principal: Principal, model: Model, call: Call) -> int:
         """Tokens of one choice."""
@@ -61,14 +71,47 @@ class TypicalOutputs:
         self._means.move_to_end(habit)
         return ceil(mean)
 
-    def learn(self, principal: Principal, model: Model, call: Call, tokens: int) -> None:
-        """An answer came whole, and had so many tokens in all its choices together."""
+    def reasoning_of(self, principal: Principal, model: Model, call: Call) -> int:
+        """Tokens of hidden reasoning, in all choices together."""
+        effort = _effort(call)
+        if effort == "none" or call.endpoint.dialect not in _ANSWERS_WITH_TEXT:
+            return 0
         habit = _habit(principal, model, call)
+        usual = 0 if effort is None else TYPICAL_REASONING
+        mean = self._reasoning.get(habit, self._reasoning.get(habit[2:], usual))
+        return ceil(mean) * _choices(call)
+
+    def learn(
+        self, principal: Principal, model: Model, call: Call, tokens: int, reasoning: int | None = None
+    ) -> None:
+        """An answer came whole, and had so many tokens in all its choices together; so many of them were
+        reasoning, if that was told.
+        """
+        habit, choices = _habit(principal, model, call), _choices(call)
         mean = self._means.get(habit, TYPICAL_OUTPUT)
-        self._means[habit] = mean + (tokens / _choices(call) - mean) * WEIGHT
-        self._means.move_to_end(habit)
-        if len(self._means) > self._most:
-            self._means.popitem(last=False)
+        self._keep(self._means, habit, mean + (tokens / choices - mean) * WEIGHT)
+        if reasoning is not None:
+            for whose in (habit, habit[2:]):
+                mean = self._reasoning.get(whose, reasoning / choices)
+                self._keep(self._reasoning, whose, mean + (reasoning / choices - mean) * WEIGHT)
+
+    def _keep(self, means: "OrderedDict[_Key, float]", whose: _Key, mean: float) -> None:
+        means[whose] = mean
+        means.move_to_end(whose)
+        if len(means) > self._most:
+            means.popitem(last=False)
+
+
+def unseen_reasoning(typical: int, *, passed: int, seconds: float, reserved: int, most: int | None) -> int:
+    """Tokens of reasoning behind an answer of which so many `passed` before it was cut, `seconds` after it
+    was asked for.
+
+    The typical, once it has begun to speak; before, no more than can have been thought in that time. With
+    what passed never more than was reserved, nor than the call allows.
+    """
+    thought = typical if passed else min(typical, ceil(seconds * REASONING_PER_SECOND))
+    room = reserved if most is None else min(reserved, most)
+    return max(0, min(thought, room - passed))
 
 
 def expected_output(call: Call, model: Model, typical: int) -> int:
@@ -101,6 +144,14 @@ def most_input(call: Call, model: Model, tokenizer: Tokenizer) -> int | None:
     if not isinstance(call.body, bytes) or not _is_spelled_out(call):
         return model.context_window
     return tokenizer.most([call.body.decode(), *map(str, call.changes.values())], model.encoding)
+
+
+def most_read(call: Call, model: Model) -> int | None:
+    """The most input tokens that a provider can sensibly report: what the model can hold, for each of several
+    inputs; None when nobody can say."""
+    if model.context_window is None or any(kind not in _OWN_TOOLS for kind in _tools(call)):
+        return None
+    return (model.context_window + (model.max_output or 0)) * _inputs(call)
 
 
 def cap_of(call: Call) -> str:
@@ -137,6 +188,21 @@ def _choices(call: Call) -> int:
     if isinstance(several, list) and several and not isinstance(several[0], int):
         prompts = len(several)
     return choices * prompts
+
+
+def _effort(call: Call) -> object:
+    """How much the model is asked to think, as chat and the responses API spell it; None: nothing is said."""
+    reasoning = call.get("reasoning")
+    told = reasoning.get("effort") or "medium" if isinstance(reasoning, dict) else None
+    return call.get("reasoning_effort") or told
+
+
+def _inputs(call: Call) -> int:
+    """How many texts are embedded or completed, each with the whole window for itself."""
+    several = call.get("prompt" if call.endpoint.dialect is Dialect.CHAT else "input")
+    if call.endpoint.dialect is Dialect.RESPONSES or not isinstance(several, list):
+        return 1
+    return 1 if not several or isinstance(several[0], int) else len(several)
 
 
 def _tools(call: Call) -> Iterator[object]:

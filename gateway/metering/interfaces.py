@@ -1,9 +1,10 @@
 """The promises of `metering/`: what it cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import msgspec
 
@@ -102,24 +103,37 @@ class Adjustment(msgspec.Struct, frozen=True):
     price_version: str
 
 
+NARROWING: Final = ("team", "user", "key", "model", "endpoint", "upstream", "tier")
+"""What a usage report can be narrowed to, and grouped by. `user` is the subject, `tier` the one answered."""
+GROUPS: Final = (*NARROWING, "day", "month")
+"""What it can be grouped by: those, and the day or month of the settlement, in UTC."""
+
+
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """One line of a usage report: sums over settled attempts."""
+    """One line of a usage report: sums over settled attempts, corrections included."""
 
     group: tuple[str, ...]
-    attempts: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    images: int
-    audio_milliseconds: int
-    characters: int
-    cost: int
+    attempts: int = 0
+    requests: int = 0
+    """First attempts: what clients asked, however often it had to be sent."""
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_input_tokens: int = 0
+    image_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
+    audio_milliseconds: int = 0
+    characters: int = 0
+    cost: int = 0
     """Micro-dollars of the priced attempts."""
-    unpriced: int
+    unpriced: int = 0
     """Attempts that used something for which their model had no price."""
-    estimated: int
+    estimated: int = 0
     """Attempts that used something, by our own count or estimate and not by the provider's."""
 
 
@@ -151,11 +165,17 @@ class Ledger(Protocol):
 class UsageReports(Protocol):
     """What the ledger says. Every method raises StoreUnavailable when the store is away."""
 
-    async def usage(self, by: Sequence[str], since: int | None, until: int | None) -> Sequence[UsageRow]:
+    async def usage(
+        self,
+        by: Sequence[str],
+        since: int | None,
+        until: int | None,
+        only: Mapping[str, str] = MappingProxyType({}),
+    ) -> Sequence[UsageRow]:
         """Sums over the attempts settled from `since` on and before `until`, in milliseconds since 1970.
 
-        Grouped by any of `team`, `model`, `key`, `day` (UTC) and `endpoint`, and sorted by them.
-        Raises ValueError for another group.
+        Grouped by any of GROUPS, and sorted by them; `only`: by NARROWING, the one that is counted. What is
+        not known (the tier of an answer that never came) is an empty text. Raises ValueError for other names.
         """
 
     async def unsettled(self) -> Sequence[Admission]:

@@ -4,13 +4,18 @@ from operator import attrgetter
 from typing import Final
 
 from gateway.core.endpoint import Meter
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import Doubt, Usage, UsageSource
 
 MOST: Final = 10**12
 """Of any unit in one attempt. More is a fault of the upstream, and once priced would not fit its column."""
 
 AUDIO_BYTES_PER_MILLISECOND: Final = 8
 """The assumption by which a file's size becomes a duration: speech at 64 kbit/s."""
+
+ALLOWED_FACTOR: Final = 2
+ALLOWED_MORE: Final = 64
+"""An output of more than twice what was allowed and 64 tokens is absurd. Some upstreams count a little more
+than their caps bound: the marks at an answer's end, or reasoning."""
 
 _UNITS: Final = tuple(name for name in Usage._fields if name != "source")
 _counts: Final = attrgetter(*_UNITS)
@@ -42,6 +47,38 @@ def estimate(
             return Usage(source, audio_milliseconds=-(-audio_bytes // AUDIO_BYTES_PER_MILLISECOND))
         case Meter.FREE:
             return Usage(source)
+
+
+def doubt(
+    usage: Usage | None,
+    *,
+    meter: Meter,
+    whole: bool,
+    asked: bool,
+    answered: bool,
+    most_input: int | None,
+    most_output: int | None,
+) -> Doubt | None:
+    """What speaks against the provider's own count of a good answer; None when it can be believed.
+
+    `whole`: the answer came to its end. `asked`, `answered`: whether there was any text to be counted, as far
+    as that could be seen. `most_*`: tokens that the model and the request allow; None when nobody knows.
+    """
+    if meter is Meter.FREE:
+        return None
+    if usage is None:
+        return Doubt.ABSENT if whole and meter is Meter.TOKENS else None
+    if not any(_counts(usage)):
+        return Doubt.ZERO
+    if meter is not Meter.TOKENS:
+        return None
+    if (asked and not usage.input_tokens) or (answered and not usage.output_tokens):
+        return Doubt.ZERO
+    if most_input is not None and usage.input_tokens > most_input:
+        return Doubt.ABSURD
+    if most_output is not None and usage.output_tokens > most_output * ALLOWED_FACTOR + ALLOWED_MORE:
+        return Doubt.ABSURD
+    return None
 
 
 def bounded(usage: Usage) -> Usage:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from gateway.core.patterns import matches
 from gateway.policies.levels import Level, families_of
+from gateway.policies.price_book_checks import check_price_book
 from gateway.policies.problems import Problem, did_you_mean
 from gateway.policies.reading import Files, Source
 from gateway.policies.rule import SwitchedOff
@@ -34,6 +35,10 @@ def check(files: Files, known: Known) -> Iterator[Problem]:
     """All mistakes that no file shows by itself."""
     if files.models:
         yield from _check_models(files.models, known)
+    if files.prices:
+        yield from check_price_book(
+            files.prices, models=known.models, aliases=known.aliases, upstreams=known.upstreams
+        )
     for family in families_of(files):
         for level in family:
             yield from _check_patterns(level, known)

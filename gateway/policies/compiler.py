@@ -9,23 +9,27 @@ from gateway.policies.counter_checks import check_counters
 from gateway.policies.policy_set import PolicySet
 from gateway.policies.price_checks import check_prices
 from gateway.policies.problems import BrokenPolicies
-from gateway.policies.reading import Files, read_source
+from gateway.policies.reading import PRICES, Files, read_source
 from gateway.policies.resolve import gathered, house_policy, resolve
 
 
 def compile_policies(
     files: Mapping[str, bytes], *, upstreams: Collection[str], endpoints: Collection[str]
 ) -> PolicySet:
-    """The policies that these files spell, by their path. Raises BrokenPolicies."""
-    sources = [read_source(name, content) for name, content in sorted(files.items())]
+    """The policies that these files spell, by their path. Without a price book nothing has a price.
+
+    Raises BrokenPolicies.
+    """
+    book = {PRICES: files.get(PRICES, b"")}
+    sources = [read_source(name, content) for name, content in sorted({**files, **book}.items())]
     read = Files.of(sources)
     problems = [problem for source in sources for problem in source.problems]
     problems += check(read, Known.of(read, upstreams, endpoints))
     problems += [*check_prices(read), *check_counters(read)]
-    if problems or read.organization is None or read.models is None:
+    if problems or read.organization is None or read.models is None or read.prices is None:
         raise BrokenPolicies(sorted(problems))
     version = version_of(files)
-    catalogue = read.models.content.compiled()
+    catalogue = read.models.content.compiled(read.prices.content, version_of(book))
     house = house_policy(read.organization.content, catalogue, version)
     teams = gathered({team.content.team: resolve(house, team.content) for team in read.teams})
     return PolicySet(version=version, catalogue=catalogue, teams=MappingProxyType(teams))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.decision import Mode
+from gateway.core.policy import Unpriced
 from gateway.policies.problems import Problem
 from gateway.policies.reading import Files, Source
 from gateway.policies.rule import Node
@@ -42,6 +43,11 @@ class Level:
         """The models that may be used here, with the level that says it. None: nobody says any."""
         said = ((level, level.says.models) for level in [self, *self.inherits])
         return next(((level, models) for level, models in said if models is not None), None)
+
+    def unpriced(self) -> tuple["Level | None", Unpriced]:
+        """What is done here about what has no price, with the level that says it. None: nobody says it."""
+        said = ((level, level.says.unpriced) for level in [self, *self.inherits])
+        return next(((level, word) for level, word in said if word is not None), (None, Unpriced.ALARM))
 
 
 def families_of(files: Files) -> Iterator[list[Level]]:

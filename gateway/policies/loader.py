@@ -1,9 +1,10 @@
 """From a directory of YAML files to a PolicySet: all or nothing.
 
-`organization.yaml` and `models.yaml` stand at the top. Every other YAML file, at the top or in `teams/`, is
-a team's and says which in its `team:` key. So the same files serve as a tree in a repository and as the flat
-mount of a ConfigMap. Names that begin with a dot are not looked at, but for a mount's `..data`: it is
-followed once, so that all files are of one version even while the mount is being swapped.
+`organization.yaml` and `models.yaml` stand at the top, and `prices.yaml` if anything has a price. Every other
+YAML file, at the top or in `teams/`, is a team's and says which in its `team:` key. So the same files serve
+as a tree in a repository and as the flat mount of a ConfigMap. Names that begin with a dot are not looked at,
+but for a mount's `..data`: it is followed once, so that all files are of one version even while the mount is
+being swapped.
 """
 
 from collections.abc import Collection

@@ -1,6 +1,7 @@
 """One policy file: its bytes in, its meaning or its mistakes out.
 
-Its path says which kind it is: `organization.yaml`, `models.yaml`, and every other one is a team's.
+Its path says which kind it is: `organization.yaml`, `models.yaml`, `prices.yaml`; every other one is a
+team's.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.policies.price_lines import Prices
 from gateway.policies.problems import Problem, did_you_mean
 from gateway.policies.rule import Node
 from gateway.policies.schema import SCHEMAS, FileKind, Models, Organization, Team, json_schema
@@ -17,7 +19,13 @@ from gateway.wire.document import Document, Mistake, Path, read_document
 
 ORGANIZATION: Final = "organization.yaml"
 MODELS: Final = "models.yaml"
+PRICES: Final = "prices.yaml"
 
+_KINDS: Final[Mapping[str, FileKind]] = {
+    ORGANIZATION: FileKind.ORGANIZATION,
+    MODELS: FileKind.MODELS,
+    PRICES: FileKind.PRICES,
+}
 _EMPTY: Final = "is empty: fill it in, or take it out"
 _SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "string_type": lambda _: "must be text",
@@ -79,6 +87,7 @@ class Files:
 
     organization: Source[Organization] | None
     models: Source[Models] | None
+    prices: Source[Prices] | None
     teams: list[Source[Team]]
 
     @classmethod
@@ -86,7 +95,8 @@ class Files:
         sources = list(sources)
         organization = next(_only(sources, Organization), None)
         models = next(_only(sources, Models), None)
-        return cls(organization, models, list(_only(sources, Team)))
+        prices = next(_only(sources, Prices), None)
+        return cls(organization, models, prices, list(_only(sources, Team)))
 
 
 def _only(sources: Iterable[Source[Node | None]], kind: type[_N]) -> Iterator[Source[_N]]:
@@ -96,7 +106,7 @@ def _only(sources: Iterable[Source[Node | None]], kind: type[_N]) -> Iterator[So
 
 
 def kind_of(file: str) -> FileKind:
-    return {ORGANIZATION: FileKind.ORGANIZATION, MODELS: FileKind.MODELS}.get(file, FileKind.TEAM)
+    return _KINDS.get(file, FileKind.TEAM)
 
 
 def read_source(file: str, content: bytes) -> Source[Node | None]:

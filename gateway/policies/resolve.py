@@ -32,8 +32,8 @@ def house_policy(organization: Organization, catalogue: Catalogue, version: str)
 
 def resolve(house: Policy, team: Team) -> TeamPolicies:
     """What holds for a team, and for those of its keys that have a policy of their own."""
-    policy = refined(replace(house, team=team.team), team)
-    keys = {name: refined(policy, key) for name, key in team.keys.items()}
+    policy = _charged_to(refined(replace(house, team=team.team), team), team.cost_centre)
+    keys = {name: _charged_to(refined(policy, key), key.cost_centre) for name, key in team.keys.items()}
     return TeamPolicies(policy, MappingProxyType(keys), team.description)
 
 
@@ -66,7 +66,13 @@ def refined(policy: Policy, overrides: Overrides) -> Policy:
         budgets=merged(policy.budgets, overrides.budgets),
         filters=merged(policy.filters, overrides.filters),
         shaping=merged(policy.shaping, overrides.shaping),
+        unpriced=overrides.unpriced or policy.unpriced,
+        when_client_leaves=overrides.when_client_leaves or policy.when_client_leaves,
     )
+
+
+def _charged_to(policy: Policy, cost_centre: str | None) -> Policy:
+    return replace(policy, cost_centre=cost_centre) if cost_centre else policy
 
 
 def merged(inherited: tuple[_R, ...], own: Mapping[str, _Spelling]) -> tuple[_R, ...]:

@@ -1,4 +1,4 @@
-"""What stands in policy files: `organization.yaml`, `models.yaml`, and one file for each team.
+"""What stands in policy files: `organization.yaml`, `models.yaml`, `prices.yaml`, and one file for each team.
 
 Organization, team and key say the same things; what a key says goes before what its team says, and that
 before what the organization says (see `resolve.py`). `gateway policies schema` prints all as JSON Schema.
@@ -6,29 +6,46 @@ before what the organization says (see `resolve.py`). `gateway policies schema` 
 
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import models_json_schema
 
 from gateway.core.decision import Mode
-from gateway.core.policy import AllowList, Catalogue, Model, Price
+from gateway.core.policy import AllowList, Catalogue, Model, Price, Unpriced, WhenClientLeaves
 from gateway.policies.budget_rules import BudgetSpelling
-from gateway.policies.counting import microdollars
 from gateway.policies.filter_rules import FilterSpelling
 from gateway.policies.limit_rules import LimitSpelling
+from gateway.policies.price_lines import NO_PRICES, ModelName, Prices
 from gateway.policies.rule import NamePattern, Node
 from gateway.policies.shaping_rules import ShapingSpelling
 
 RuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 HolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9@][A-Za-z0-9@._:/+-]{0,127}$")]
 Description = Annotated[str, Field(max_length=500)]
 Tokens = Annotated[int, Field(strict=True, ge=1, le=10**9)]
-Dollars = Annotated[Decimal, Field(ge=0, le=10**6, decimal_places=6)]
+
+
+def _quoted(text: Any) -> Any:
+    if isinstance(text, int | float):
+        raise ValueError("must stand in quotes, or it is a number, whose leading zeros do not count")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("must be one line of text, without spaces around it")
+    return text
+
+
+CostCentre = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    BeforeValidator(_quoted, json_schema_input_type=str),
+    AfterValidator(_printable),
+]
 
 
 class Allowed(Node):
@@ -70,6 +87,12 @@ class Overrides(Node):
     """Filters by name: what must not be said."""
     shaping: dict[RuleName, ShapingSpelling] = Field(default_factory=dict)
     """Changes to requests, by name."""
+    unpriced: Unpriced | None = None
+    """What is done about usage that has no price in prices.yaml. `refuse` does not send it; `ceiling` charges
+    the book's ceiling; `alarm`, unless it is said: the cost is unknown, and told."""
+    when_client_leaves: WhenClientLeaves | None = None
+    """What becomes of an answer whose client is gone. `cancel`, unless it is said: the upstream is told to
+    stop, and what passed is counted; `drain`: it is read to its end for the provider's own count."""
 
 
 class Organization(Overrides):
@@ -81,6 +104,8 @@ class Key(Overrides):
 
     description: Description = ""
     """For people."""
+    cost_centre: CostCentre | None = None
+    """To whom finance charges what it spends; its team's unless it is said."""
 
 
 class Team(Overrides):
@@ -90,26 +115,10 @@ class Team(Overrides):
     """The team's name, as in its keys, its reports and its metrics."""
     description: Description = ""
     """For people."""
+    cost_centre: CostCentre | None = None
+    """To whom finance charges what the team spends, as a text of finance's own. In reports alone."""
     keys: dict[HolderName, Key] = Field(default_factory=dict)
     """Keys that differ from their team, by name."""
-
-
-class PriceSpelling(Node):
-    """US dollars: tokens and characters by the million, images by the piece, audio by the minute."""
-
-    input: Dollars | None = None
-    cached_input: Dollars | None = None
-    audio_input: Dollars | None = None
-    image_input: Dollars | None = None
-    output: Dollars | None = None
-    audio_output: Dollars | None = None
-    image_output: Dollars | None = None
-    image: Dollars | None = None
-    audio_minute: Dollars | None = None
-    characters: Dollars | None = None
-
-    def compiled(self) -> Price:
-        return Price(**{unit: microdollars(dollars) for unit, dollars in self if dollars is not None})
 
 
 class ModelSpelling(Node):
@@ -125,8 +134,6 @@ class ModelSpelling(Node):
     """Tokens that one answer can have."""
     encoding: Literal["o200k_base", "cl100k_base"] = "o200k_base"
     """The vocabulary by which its tokens are counted."""
-    price: PriceSpelling | None = None
-    """What it costs. A model without a price is metered, and its cost shown as unpriced."""
     deprecated: date | None = None
     """The date on which it goes away. Callers are warned."""
     replacement: ModelName | None = None
@@ -138,14 +145,14 @@ class ModelSpelling(Node):
             raise ValueError("`max_output` is above `context_window`, which holds input and output together")
         return self
 
-    def compiled(self, name: str) -> Model:
+    def compiled(self, name: str, prices: tuple[Price, ...] = ()) -> Model:
         return Model(
             name=name,
             upstream=self.upstream,
             upstream_model=self.upstream_model or name,
             context_window=self.context_window,
             max_output=self.max_output,
-            price=self.price.compiled() if self.price else None,
+            prices=prices,
             deprecated=self.deprecated.isoformat() if self.deprecated else None,
             replacement=self.replacement,
             encoding=self.encoding,
@@ -160,19 +167,30 @@ class Models(Node):
     aliases: dict[ModelName, ModelName] = Field(default_factory=dict)
     """Other names, each for one of the models."""
 
-    def compiled(self) -> Catalogue:
-        models = {name: model.compiled(name) for name, model in self.models.items()}
-        return Catalogue(models=MappingProxyType(models), aliases=MappingProxyType(dict(self.aliases)))
+    def compiled(self, book: Prices = NO_PRICES, price_version: str = "") -> Catalogue:
+        models = {name: model.compiled(name, book.lines_of(name)) for name, model in self.models.items()}
+        return Catalogue(
+            models=MappingProxyType(models),
+            aliases=MappingProxyType(dict(self.aliases)),
+            price_version=price_version,
+            ceiling=book.ceiling.compiled() if book.ceiling else None,
+        )
 
 
 class FileKind(StrEnum):
     ORGANIZATION = "organization"
     MODELS = "models"
+    PRICES = "prices"
     TEAM = "team"
 
 
 SCHEMAS: Final[Mapping[FileKind, type[Node]]] = MappingProxyType(
-    {FileKind.ORGANIZATION: Organization, FileKind.MODELS: Models, FileKind.TEAM: Team}
+    {
+        FileKind.ORGANIZATION: Organization,
+        FileKind.MODELS: Models,
+        FileKind.PRICES: Prices,
+        FileKind.TEAM: Team,
+    }
 )
 
 

@@ -4,6 +4,7 @@ so.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -57,6 +58,9 @@ class Listener:
         except TimeoutError:
             self._log.warning("drain_cut_short", open_exchanges=self._gate.inside)
             self._gate.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSING_SECONDS):
+                    await self._gate.empty()  # exchanges without a client are nobody else's to wait for
         finally:
             self._patience = None
 

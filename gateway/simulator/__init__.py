@@ -3,5 +3,6 @@
 A request's way through it, file by file: `app` (the journey) -> `opinions` (what must never arrive here) ->
 `endpoints` (what the path means) -> `ask` (the request, understood) -> one file for each family (`chat`,
 `responses`, `images` ...), which asks `pretend` for words -> `faults` (what goes wrong on demand) ->
-`delivery` (bytes, at a pace) -> `log` (what was seen and told).
+`delivery` (bytes, at a pace) -> `log` (what was seen and told) -> `account` (what is billed; `organization`
+tells administrators of it).
 """

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
+from gateway.simulator.bill import Bill
+
 Json: TypeAlias = dict[str, Any]
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -75,17 +77,24 @@ class Answer:
     chunked: bool = False
     dialect: Dialect = Dialect.DATA
     manner: Manner = Manner()
+    bill: Bill | None = None
+    """What all of it costs. None: nothing is billed, as for errors."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens all parts say."""
+        return sum(part.tokens for part in self.parts)
 
     @property
     def streams_events(self) -> bool:
         return self.content_type == EVENT_STREAM
 
 
-def whole(data: Json, tokens: int = 0) -> Answer:
+def whole(data: Json, tokens: int = 0, *, bill: Bill | None = None) -> Answer:
     """A JSON answer in one piece; it took as long as it takes to say so many tokens."""
-    return Answer(parts=(Part(data, tokens=tokens),))
+    return Answer(parts=(Part(data, tokens=tokens),), bill=bill)
 
 
-def stream(parts: Iterable[Part], dialect: Dialect = Dialect.DATA) -> Answer:
+def stream(parts: Iterable[Part], dialect: Dialect = Dialect.DATA, *, bill: Bill | None = None) -> Answer:
     """Server-sent events."""
-    return Answer(parts=tuple(parts), content_type=EVENT_STREAM, chunked=True, dialect=dialect)
+    return Answer(parts=tuple(parts), content_type=EVENT_STREAM, chunked=True, dialect=dialect, bill=bill)

@@ -5,9 +5,10 @@ import time
 
 from aiohttp import web
 
-from gateway.simulator import endpoints
-from gateway.simulator.answer import Answer
+from gateway.simulator import endpoints, organization
+from gateway.simulator.answer import Answer, Stop
 from gateway.simulator.ask import Ask, read_body
+from gateway.simulator.bill import Purchase
 from gateway.simulator.delivery import Delivery
 from gateway.simulator.errors import Refusal, azure_error, error, incorrect_key
 from gateway.simulator.faults import named
@@ -16,6 +17,9 @@ from gateway.simulator.log import Completion, SeenRequest
 from gateway.simulator.simulator import Simulator
 
 LARGEST_BODY = 64 << 20
+PROJECT = "proj_simulator"
+"""Whose a request is that does not say so."""
+_ADMIN_KEY = "sk-admin-"
 
 
 def create_app(simulator: Simulator) -> web.Application:
@@ -55,6 +59,14 @@ async def serve(simulator: Simulator, request: web.Request, closing: asyncio.Eve
     except asyncio.CancelledError:
         seen.end(Completion.CUT if closing.is_set() else Completion.CLIENT_LEFT)
         raise
+    finally:
+        _bill(simulator, seen)
+
+
+def _bill(simulator: Simulator, seen: SeenRequest) -> None:
+    """What was generated is billed, whether its client has it or left."""
+    if seen.purchase is not None:
+        simulator.account.add(seen.purchase, at=simulator.clock(), generated=seen.generated_tokens)
 
 
 async def _read(simulator: Simulator, request: web.Request, seen: SeenRequest) -> None:
@@ -69,6 +81,9 @@ async def _read(simulator: Simulator, request: web.Request, seen: SeenRequest) -
 def _decide(simulator: Simulator, seen: SeenRequest) -> Answer:
     """Complain, find the endpoint, check the key, understand, answer, and spoil the answer if so ordered."""
     _complain(simulator, seen)
+    if seen.raw_path.startswith(organization.PREFIX):
+        _authenticate_administrator(simulator, seen)
+        return organization.answer(simulator.account, seen.method, seen.raw_path, now=simulator.clock())
     place = endpoints.locate(seen.method, seen.raw_path)
     _authenticate(simulator, seen, azure=place.azure)
     body, files = read_body(seen.body, seen.headers.get("content-type", ""))
@@ -78,7 +93,18 @@ def _decide(simulator: Simulator, seen: SeenRequest) -> Answer:
     answer = place.endpoint.answer(ask)
     asked = ask.fault()
     fault = named(asked) if asked else simulator.faults.take()
-    return fault.spoil(answer) if fault else answer
+    spoiled = fault.spoil(answer) if fault else answer
+    if spoiled.bill is not None and spoiled.manner.stop is not Stop.HANG:
+        seen.purchase = Purchase(
+            kind=place.endpoint.kind,
+            model=ask.model,
+            project=seen.headers.get("openai-project", PROJECT),
+            bill=spoiled.bill,
+            planned=answer.tokens,
+            tier=ask.tier,
+            source=place.endpoint.source,
+        )
+    return spoiled
 
 
 def _complain(simulator: Simulator, seen: SeenRequest) -> None:
@@ -88,6 +114,17 @@ def _complain(simulator: Simulator, seen: SeenRequest) -> None:
         simulator.complain(complaints)
         message = f"A gateway must not forward this: {'; '.join(complaints)}"
         raise Refusal(error(418, message, code="leaked_header"))
+
+
+def _authenticate_administrator(simulator: Simulator, seen: SeenRequest) -> None:
+    """Raises Refusal (401) for a key that is not an administrator's."""
+    key = seen.headers.get("authorization", "").removeprefix("Bearer ")
+    if not key:
+        raise Refusal(error(401, "You didn't provide an API key in an Authorization header."))
+    if simulator.admin_keys is None and key.startswith(_ADMIN_KEY):
+        return
+    if key not in (simulator.admin_keys or ()):
+        raise Refusal(incorrect_key(key))
 
 
 def _authenticate(simulator: Simulator, seen: SeenRequest, *, azure: bool) -> None:

@@ -10,6 +10,7 @@ from gateway.simulator.errors import Refusal, error, invalid
 from gateway.simulator.form import Field, as_body, read_form
 
 _PADDING = "q7Zk2mXw0vRt9bLs"
+_TIERS = ("default", "flex", "priority", "scale")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,12 @@ class Ask:
         if self.object("stream_options").get("include_obfuscation") is False:
             return {}
         return {"obfuscation": _PADDING[: 1 + position * 7 % len(_PADDING)]}
+
+    @property
+    def tier(self) -> str:
+        """The service tier that answers: the one that was asked for, if it is one."""
+        asked = self.text("service_tier")
+        return asked if asked in _TIERS else "default"
 
     def fault(self) -> str | None:
         """The name of the fault that the request asks for."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from gateway.simulator.answer import Answer, Json, Part, stream, whole
 from gateway.simulator.ask import Ask
+from gateway.simulator.bill import Bill
 from gateway.simulator.text import count, dice, sentences, tokens
 
 _BYTES_A_SECOND = 16_000
@@ -19,25 +20,32 @@ def speak(ask: Ask) -> Answer:
     """Speech: bytes as they are made, without usage; with `stream_format: sse` events, with usage."""
     said = tokens(ask.text("input"))
     sounds = [dice(f"{position}{token}", _BYTES_A_TOKEN) for position, token in enumerate(said)]
+    bill = Bill(
+        input_tokens=len(said),
+        output_tokens=len(said) * _TOKENS_A_SECOND,
+        characters=len(ask.text("input")),
+    )
     if ask.text("stream_format") == "sse":
-        return stream(_sound_events(sounds))
+        return stream(_sound_events(sounds), bill=bill)
     form = ask.text("response_format", "mp3")
     parts = tuple(Part(sound, tokens=1) for sound in sounds)
-    return Answer(parts=parts, content_type=f"audio/{_SOUNDS.get(form, form)}", chunked=True)
+    kind = f"audio/{_SOUNDS.get(form, form)}"
+    return Answer(parts=parts, content_type=kind, chunked=True, bill=bill)
 
 
 def transcribe(ask: Ask) -> Answer:
     """A transcript in any format. Whisper is billed by the second and does not stream."""
     whisper = ask.model.startswith("whisper")
     usage = {"type": "duration", "seconds": _seconds(ask)} if whisper else _token_usage(ask)
+    bill = Bill(seconds=_seconds(ask)) if whisper else _bill(ask, usage)
     if ask.flag("stream") and not whisper:
-        return stream(_text_events(ask, usage))
-    return _written(ask, "transcribe", {"usage": usage})
+        return stream(_text_events(ask, usage), bill=bill)
+    return _written(ask, "transcribe", {"usage": usage}, bill)
 
 
 def translate(ask: Ask) -> Answer:
     """As a transcript, in English; it never reports usage."""
-    return _written(ask, "translate", {})
+    return _written(ask, "translate", {}, Bill(seconds=_seconds(ask)))
 
 
 def _sound_events(sounds: list[bytes]) -> Iterator[Part]:
@@ -77,15 +85,25 @@ def _token_usage(ask: Ask) -> Json:
     }
 
 
-def _written(ask: Ask, task: str, usage: Json) -> Answer:
+def _bill(ask: Ask, usage: Json) -> Bill:
+    return Bill(
+        input_tokens=usage["input_tokens"],
+        audio_input_tokens=usage["input_token_details"]["audio_tokens"],
+        output_tokens=usage["output_tokens"],
+        seconds=_seconds(ask),
+    )
+
+
+def _written(ask: Ask, task: str, usage: Json, bill: Bill) -> Answer:
     text = "".join(_heard(ask))
     form = ask.text("response_format", "json")
     if form in _PLAIN:
         plain = _PLAIN[form](text, _seconds(ask)).encode()
-        return Answer(parts=(Part(plain, tokens=_SPOKEN),), content_type="text/plain; charset=utf-8")
+        parts = (Part(plain, tokens=_SPOKEN),)
+        return Answer(parts=parts, content_type="text/plain; charset=utf-8", bill=bill)
     verbose: Json = {"task": task, "language": "english", "duration": _seconds(ask)}
     verbose |= {"segments": [_segment(text, _seconds(ask))]}
-    return whole((verbose if form == "verbose_json" else {}) | {"text": text} | usage, _SPOKEN)
+    return whole((verbose if form == "verbose_json" else {}) | {"text": text} | usage, _SPOKEN, bill=bill)
 
 
 def _segment(text: str, seconds: int) -> Json:

@@ -25,7 +25,9 @@ def answer(ask: Ask) -> Answer:
         return chunked(ask, head(ask, "chat.completion.chunk", "chatcmpl-"), choices, usage)
     common = head(ask, "chat.completion", "chatcmpl-")
     bodies = [_choice(ask, index, each) for index, each in enumerate(said)]
-    return whole(common | {"choices": bodies, "usage": spell(usage)}, usage.completion_tokens)
+    return whole(
+        common | {"choices": bodies, "usage": spell(usage)}, usage.completion_tokens, bill=usage.bill
+    )
 
 
 def _wish(ask: Ask) -> Wish:

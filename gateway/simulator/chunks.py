@@ -28,7 +28,7 @@ def is_streamed(ask: Ask) -> bool:
 def head(ask: Ask, kind: str, prefix: str) -> Json:
     """What an answer and all of its chunks begin with: a fresh id, the object's kind, the time, the model."""
     common: Json = {"id": prefix + token_hex(14), "object": kind, "created": ask.created, "model": ask.model}
-    return common | {"service_tier": "default", "system_fingerprint": "fp_simulator"}
+    return common | {"service_tier": ask.tier, "system_fingerprint": "fp_simulator"}
 
 
 def spell(usage: Usage) -> Json:
@@ -49,7 +49,7 @@ def spell(usage: Usage) -> Json:
 
 def chunked(ask: Ask, common: Json, choices: Iterable[Choice], usage: Usage) -> Answer:
     """The whole stream, `[DONE]` included."""
-    return stream(_parts(ask, common, choices, usage))
+    return stream(_parts(ask, common, choices, usage), bill=usage.bill)
 
 
 def _parts(ask: Ask, common: Json, choices: Iterable[Choice], usage: Usage) -> Iterator[Part]:

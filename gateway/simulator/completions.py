@@ -25,7 +25,9 @@ def answer(ask: Ask) -> Answer:
         choices = (choice for index, spoken in enumerate(said) for choice in _deltas(index, spoken))
         return chunked(ask, common, choices, usage)
     bodies = [_choice(index, spoken.text, spoken.finish) for index, spoken in enumerate(said)]
-    return whole(common | {"choices": bodies, "usage": spell(usage)}, usage.completion_tokens)
+    return whole(
+        common | {"choices": bodies, "usage": spell(usage)}, usage.completion_tokens, bill=usage.bill
+    )
 
 
 def _deltas(index: int, said: Said) -> Iterator[Choice]:

@@ -47,6 +47,7 @@ class Delivery:
         self.seen.status = answer.status
         for part, piece in list(zip(answer.parts, pieces, strict=True))[:sent]:
             await self.pace.say(part.tokens)
+            self.seen.generated_tokens += part.tokens
             for slice_ in _slices(piece, manner.bytes_a_write):
                 await response.write(slice_)
                 await self.pace.say(int(manner.drips))

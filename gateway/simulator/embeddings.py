@@ -6,6 +6,7 @@ from base64 import b64encode
 
 from gateway.simulator.answer import Answer, Json, whole
 from gateway.simulator.ask import Ask
+from gateway.simulator.bill import Bill
 from gateway.simulator.errors import invalid
 from gateway.simulator.text import count, dice
 
@@ -23,7 +24,8 @@ def answer(ask: Ask) -> Answer:
     data = [_embedding(ask, index, text, length) for index, text in enumerate(texts)]
     total = sum(map(count, texts))
     usage = {"prompt_tokens": total, "total_tokens": total}
-    return whole({"object": "list", "data": data, "model": ask.model, "usage": usage})
+    body: Json = {"object": "list", "data": data, "model": ask.model, "usage": usage}
+    return whole(body, bill=Bill(input_tokens=total))
 
 
 def _embedding(ask: Ask, index: int, text: str, length: int) -> Json:

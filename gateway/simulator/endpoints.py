@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote
 from gateway.simulator import audio, catalogue, chat, completions, embeddings, images, moderations, responses
 from gateway.simulator.answer import Answer
 from gateway.simulator.ask import Ask
+from gateway.simulator.bill import Kind
 from gateway.simulator.errors import Refusal, azure_error, error, invalid
 
 
@@ -20,6 +21,10 @@ class Endpoint:
     model: str | None = None
     """None: it has to be named. Empty: there is none."""
     method: str = "POST"
+    kind: Kind = Kind.COMPLETIONS
+    """As what it is billed, if it is."""
+    source: str | None = None
+    """The word of the usage API for where images come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +37,22 @@ class Place:
     azure: bool = False
 
 
+def _images(answer: Callable[[Ask], Answer], needs: str, model: str, verb: str) -> Endpoint:
+    return Endpoint(answer, (needs,), model, kind=Kind.IMAGES, source=f"image.{verb}")
+
+
 ENDPOINTS: Mapping[str, Endpoint] = {
     "/chat/completions": Endpoint(chat.answer, ("messages",)),
     "/completions": Endpoint(completions.answer, ("prompt",)),
-    "/embeddings": Endpoint(embeddings.answer, ("input",)),
+    "/embeddings": Endpoint(embeddings.answer, ("input",), kind=Kind.EMBEDDINGS),
     "/responses": Endpoint(responses.answer, model="gpt-4.1"),
-    "/moderations": Endpoint(moderations.answer, ("input",), "omni-moderation-latest"),
-    "/images/generations": Endpoint(images.generate, ("prompt",), "dall-e-2"),
-    "/images/edits": Endpoint(images.edit, ("prompt",), "gpt-image-1.5"),
-    "/images/variations": Endpoint(images.vary, ("image",), "dall-e-2"),
-    "/audio/speech": Endpoint(audio.speak, ("input", "voice")),
-    "/audio/transcriptions": Endpoint(audio.transcribe, ("file",)),
-    "/audio/translations": Endpoint(audio.translate, ("file",)),
+    "/moderations": Endpoint(moderations.answer, ("input",), "omni-moderation-latest", kind=Kind.MODERATIONS),
+    "/images/generations": _images(images.generate, "prompt", "dall-e-2", "generation"),
+    "/images/edits": _images(images.edit, "prompt", "gpt-image-1.5", "edit"),
+    "/images/variations": _images(images.vary, "image", "dall-e-2", "variation"),
+    "/audio/speech": Endpoint(audio.speak, ("input", "voice"), kind=Kind.AUDIO_SPEECHES),
+    "/audio/transcriptions": Endpoint(audio.transcribe, ("file",), kind=Kind.AUDIO_TRANSCRIPTIONS),
+    "/audio/translations": Endpoint(audio.translate, ("file",), kind=Kind.AUDIO_TRANSCRIPTIONS),
     "/models": Endpoint(catalogue.listing, model="", method="GET"),
     "/models/{model}": Endpoint(catalogue.one, method="GET"),
 }

@@ -8,6 +8,7 @@ from secrets import token_hex
 
 from gateway.simulator.answer import Answer, Dialect, Json, Part, stream, whole
 from gateway.simulator.ask import Ask
+from gateway.simulator.bill import Bill
 from gateway.simulator.text import count, dice
 
 _MOST_IMAGES = 10
@@ -33,10 +34,11 @@ def _answer(ask: Ask, verb: str, given: int) -> Answer:
     number = ask.integer("n", 1, _MOST_IMAGES)
     body: Json = {"created": ask.created, "data": [_image(ask, index) for index in range(number)]}
     if not _is_modern(ask):
-        return whole(body)
+        return whole(body, bill=Bill(images=number))
     if ask.flag("stream"):
-        return stream(_events(ask, verb, given), Dialect.IMAGES)
-    return whole(body | _look(ask) | {"usage": _usage(ask, given, number)})
+        return stream(_events(ask, verb, given), Dialect.IMAGES, bill=_bill(_usage(ask, given, 1), 1))
+    usage = _usage(ask, given, number)
+    return whole(body | _look(ask) | {"usage": usage}, bill=_bill(usage, number))
 
 
 def _is_modern(ask: Ask) -> bool:
@@ -80,6 +82,16 @@ def _usage(ask: Ask, given: int, number: int) -> Json:
         "output_tokens_details": {"text_tokens": 0, "image_tokens": made},
         "total_tokens": said + seen + made,
     }
+
+
+def _bill(usage: Json, number: int) -> Bill:
+    return Bill(
+        input_tokens=usage["input_tokens"],
+        image_input_tokens=usage["input_tokens_details"]["image_tokens"],
+        output_tokens=usage["output_tokens"],
+        image_output_tokens=usage["output_tokens"],
+        images=number,
+    )
 
 
 def _png(ask: Ask, index: int) -> str:

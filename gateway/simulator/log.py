@@ -10,6 +10,7 @@ from secrets import token_hex
 from multidict import CIMultiDictProxy
 
 from gateway.simulator.answer import Json, Part
+from gateway.simulator.bill import Purchase
 
 MOST_REQUESTS = 10_000
 MOST_BODY_BYTES = 64 << 20
@@ -43,6 +44,10 @@ class SeenRequest:
     """The usage that was reported to the client; the last report counts."""
     told_tokens: int = 0
     """Tokens sent so far, whether reported or not."""
+    generated_tokens: int = 0
+    """Tokens made so far: they are billed, whether they could be sent or not."""
+    purchase: Purchase | None = field(default=None, repr=False)
+    """What is billed for it; None: nothing is."""
     completion: Completion = Completion.OPEN
     ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set when the completion is known: a test waits for it instead of sleeping."""

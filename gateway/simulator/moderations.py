@@ -4,7 +4,8 @@ from secrets import token_hex
 
 from gateway.simulator.answer import Answer, Json, whole
 from gateway.simulator.ask import Ask
-from gateway.simulator.text import texts
+from gateway.simulator.bill import Bill
+from gateway.simulator.text import count, texts
 
 _CATEGORIES = (
     "harassment",
@@ -29,7 +30,8 @@ def answer(ask: Ask) -> Answer:
     typed = isinstance(content, list) and any(isinstance(part, dict) for part in content)
     judged = [" ".join(texts(content))] if typed else ask.strings("input")
     results = [_result(text.lower()) for text in judged]
-    return whole({"id": f"modr-{token_hex(12)}", "model": ask.model, "results": results})
+    body: Json = {"id": f"modr-{token_hex(12)}", "model": ask.model, "results": results}
+    return whole(body, bill=Bill(input_tokens=sum(map(count, judged))))
 
 
 def _result(text: str) -> Json:

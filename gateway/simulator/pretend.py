@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from gateway.simulator.answer import Json
+from gateway.simulator.bill import Bill
 from gateway.simulator.schema import example
 from gateway.simulator.text import count, dice, pictures, sentences, texts, tokens
 
@@ -81,6 +82,14 @@ class Usage:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def bill(self) -> Bill:
+        return Bill(
+            input_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            output_tokens=self.completion_tokens,
+        )
 
 
 def usage_of(wish: Wish, said: Sequence[Said]) -> Usage:

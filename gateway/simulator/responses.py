@@ -43,8 +43,9 @@ def answer(ask: Ask) -> Answer:
     item = _item(said)
     ended = begun | _ending(said) | {"output": [item], "usage": _spell(usage)}
     if ask.flag("stream"):
-        return stream(_numbered(_events(ask, said, begun, item, ended)), Dialect.RESPONSES)
-    return whole(ended, usage.completion_tokens)
+        events = _numbered(_events(ask, said, begun, item, ended))
+        return stream(events, Dialect.RESPONSES, bill=usage.bill)
+    return whole(ended, usage.completion_tokens, bill=usage.bill)
 
 
 def _wish(ask: Ask) -> Wish:
@@ -69,6 +70,7 @@ def _begun(ask: Ask) -> Json:
     echoed = _ECHOED | {name: ask.body[name] for name in _ECHOED if ask.body.get(name) is not None}
     reasoning = {"effort": ask.object("reasoning").get("effort"), "summary": None}
     made: Json = {"created_at": ask.created, "model": ask.model, "reasoning": reasoning}
+    made |= {"service_tier": ask.tier}
     return fresh | made | dict.fromkeys(("error", "incomplete_details", "usage")) | echoed
 
 

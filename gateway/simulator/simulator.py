@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from gateway.simulator.account import Account
 from gateway.simulator.faults import FaultQueue
 from gateway.simulator.log import Log, SeenRequest
 from gateway.simulator.opinions import Opinions
@@ -19,25 +20,30 @@ class Simulator:
         self,
         *,
         api_keys: frozenset[str] | None = None,
+        admin_keys: frozenset[str] | None = None,
         pace: Pace | None = None,
         organization: str | None = None,
         project: str | None = None,
         sticky_cookie: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Any key is fine, even none, unless `api_keys` names the good ones.
+        """Any key is fine, even none, unless `api_keys` names the good ones. The organization's
+        usage and costs are for administrators: any key that begins with `sk-admin-`, unless `admin_keys`
+        names the good ones.
 
         `organization` and `project` are the only values welcome in OpenAI's headers of these names.
         `sticky_cookie`: the answers' cookie is one that every cookie jar keeps and sends back, so that a
         gateway with a jar gives itself away; OpenAI's own would not come back to 127.0.0.1.
         """
         self.api_keys = api_keys
+        self.admin_keys = admin_keys
         self.pace = pace or Pace()
         self.opinions = Opinions(organization=organization, project=project)
         self.sticky_cookie = sticky_cookie
         self.clock = clock
         self.faults = FaultQueue()
         self.log = Log()
+        self.account = Account()
         self._complaints: deque[str] = deque(maxlen=_MOST_COMPLAINTS)
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -9,6 +10,7 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.core.ids import new_id
+from gateway.core.usage import Doubt
 from gateway.telemetry.metrics import Metrics
 
 ALL_TEAMS: Final = "*"
@@ -18,6 +20,10 @@ _CLOCK_OFF: Final = 5.0
 """Seconds by which Redis' clock may differ from ours before anybody is told …"""
 _CLOCK_RIGHT: Final = 2.5
 """… and below which all is well again."""
+_DOUBT_SECONDS: Final = 600.0
+"""Between two log lines about the usage of one upstream, for one reason. The metric counts each."""
+_MOST_UNPRICED: Final = 1_000
+"""Pairs of model and service tier that are told to have no price. Tiers are named by upstreams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,10 @@ class Alarms:
         self._tell = tell or _nobody
         self._keys_away = False
         self._clock_off = False
+        self._unpriced: set[tuple[str, str]] = set()
+        self._doubts: dict[tuple[str, Doubt], tuple[float, int]] = {}
+        """When each was told last, by the monotonic clock, and how many there were since. Upstreams are those
+        of the settings."""
 
     def budget(self, alert: BudgetAlert) -> None:
         """A threshold of a budget was crossed."""
@@ -106,6 +116,27 @@ class Alarms:
         else:
             self._log.error("keys_away", why=str(trouble))
 
+    def doubtful_usage(self, upstream: str, doubt: Doubt) -> None:
+        """What an upstream says of its usage cannot be right, so ours is charged."""
+        self._metrics.doubtful_usage(upstream, doubt)
+        now = self._clock.monotonic()
+        told, since = self._doubts.get((upstream, doubt), (-_DOUBT_SECONDS, 0))
+        if now - told < _DOUBT_SECONDS:
+            self._doubts[upstream, doubt] = told, since + 1
+            return
+        self._doubts[upstream, doubt] = now, 0
+        self._log.warning("doubtful_usage", upstream=upstream, reason=doubt.value, answers=since + 1)
+
+    def unpriced(self, model: str, tier: str, priced_by: str) -> None:
+        """The price book has no price for a model that was used, in this service tier: `priced_by` says what
+        was charged instead. Told once for each; a metric counts the attempts whose cost is missing."""
+        if (model, tier) in self._unpriced or len(self._unpriced) >= _MOST_UNPRICED:
+            return
+        self._unpriced.add((model, tier))
+        self._log.warning(
+            "attempt_unpriced", model=model, service_tier=tier or "standard", priced_by=priced_by
+        )
+
     def ledger(self, trouble: StoreUnavailable | None) -> None:
         """The ledger cannot be written, or can again (None)."""
         self._metrics.degraded("ledger", trouble is not None)
@@ -113,6 +144,27 @@ class Alarms:
             self._log.warning("ledger_back")
         else:
             self._log.error("ledger_away", why=str(trouble))
+
+    def database(self, trouble: StoreUnavailable | None) -> None:
+        """Lines of the ledger wait in the journal, which PostgreSQL does not take; or does again (None)."""
+        self._metrics.degraded("database", trouble is not None)
+        if trouble is None:
+            self._log.warning("database_back")
+        else:
+            self._log.error("database_away", why=str(trouble))
+
+    def journal(self, *, lines: int, size: int, age: float) -> None:
+        """So much waits in the journal: lines, bytes, and seconds since the oldest was written."""
+        self._metrics.journal(lines, size, age)
+
+    def journal_damaged(self, file: Path, finding: str) -> None:
+        """A part of a journal cannot be shipped. It is kept in this file."""
+        self._metrics.journal_damaged()
+        self._log.error("journal_damaged", file=str(file), finding=finding)
+
+    def journal_left(self, lines: int) -> None:
+        """This process ends before all is shipped. The next one goes on with it."""
+        self._log.warning("journal_left", lines=lines)
 
     def leaked(self, exchange_id: str) -> None:
         """A reservation was left without a settlement: a fault of ours."""

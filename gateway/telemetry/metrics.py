@@ -14,7 +14,7 @@ from gateway.core.attempt import Attempt
 from gateway.core.decision import Deny
 from gateway.core.endpoint import Endpoint
 from gateway.core.exchange import Exchange
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import Doubt, Usage, UsageSource
 from gateway.telemetry.series import CounterSeries, HistogramSeries
 
 _SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 600)
@@ -71,6 +71,12 @@ class Metrics:
             "gateway_estimated_attempts",
             "Attempts whose usage the provider did not tell.",
             ("model", "source"),
+            registry=registry,
+        )
+        self._doubtful = CounterSeries(
+            "gateway_doubtful_usage",
+            "Counts of providers that cannot be right, and were replaced by ours.",
+            ("upstream", "reason"),
             registry=registry,
         )
         self._attempts = CounterSeries(
@@ -177,6 +183,18 @@ class Metrics:
         self._redis_emptied = CounterSeries(
             "gateway_redis_emptied", "Times that Redis had lost everything.", registry=registry
         )
+        self._journal_lines = Gauge(
+            "gateway_journal_lines", "Ledger lines that PostgreSQL does not have yet.", registry=registry
+        )
+        self._journal_bytes = Gauge("gateway_journal_bytes", "Bytes of these lines.", registry=registry)
+        self._journal_age = Gauge(
+            "gateway_journal_oldest_seconds", "Since the oldest of them was written.", registry=registry
+        )
+        self._journal_damaged = CounterSeries(
+            "gateway_journal_damaged",
+            "Times that a part of a journal could not be shipped and was put aside.",
+            registry=registry,
+        )
 
     def decided(self, team: str, deny: Deny) -> None:
         """A rule decided something; its mode says whether it was enforced."""
@@ -218,6 +236,10 @@ class Metrics:
             self._unpriced.add((model,))
         elif cost:
             self._cost.add((team, model), cost)
+
+    def doubtful_usage(self, upstream: str, doubt: Doubt) -> None:
+        """A provider's own count was not believed."""
+        self._doubtful.add((upstream, doubt.value))
 
     def sent_after(self, seconds: float) -> None:
         """Our own share of the time: from arrival to the first attempt."""
@@ -287,6 +309,16 @@ class Metrics:
     def redis_emptied(self) -> None:
         """Redis came back without what it knew."""
         self._redis_emptied.add()
+
+    def journal(self, lines: int, size: int, age: float) -> None:
+        """So many lines and bytes are not in PostgreSQL yet; seconds since the oldest was written."""
+        self._journal_lines.set(lines)
+        self._journal_bytes.set(size)
+        self._journal_age.set(age)
+
+    def journal_damaged(self) -> None:
+        """A part of a journal was put aside."""
+        self._journal_damaged.add()
 
     def render(self) -> bytes:
         """Everything, as OpenMetrics text."""

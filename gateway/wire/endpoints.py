@@ -42,16 +42,26 @@ def _served(
     )
 
 
-def _local(name: str, path: str) -> Endpoint:
-    return Endpoint(name=name, method="GET", path=path, family="models", local=True)
+def _local(name: str, path: str, family: str) -> Endpoint:
+    return Endpoint(name=name, method="GET", path=path, family=family, local=True)
+
+
+def _usage(kind: str) -> Endpoint:
+    return _local(f"usage_{kind}", f"/v1/organization/usage/{kind}", "admin/usage")
 
 
 CHAT_COMPLETIONS: Final = _served(
     "chat_completions", "/v1/chat/completions", _JSON, Dialect.CHAT, Meter.TOKENS
 )
 EDITS: Final = _served("edits", "/v1/edits", _JSON, Dialect.PLAIN, Meter.TOKENS)
-MODELS: Final = _local("models", "/v1/models")
-MODEL: Final = _local("model", "/v1/models/{model}")
+MODELS: Final = _local("models", "/v1/models", "models")
+MODEL: Final = _local("model", "/v1/models/{model}", "models")
+ORGANIZATION: Final = (
+    *map(_usage, ("completions", "embeddings", "moderations", "images")),
+    *map(_usage, ("audio_speeches", "audio_transcriptions")),
+    _local("usage_costs", "/v1/organization/costs", "admin/costs"),
+)
+"""What a team used. Operators are answered under the same paths, of all teams."""
 
 SERVED: Final[tuple[Endpoint, ...]] = (
     CHAT_COMPLETIONS,
@@ -68,6 +78,7 @@ SERVED: Final[tuple[Endpoint, ...]] = (
     _served("audio_translations", "/v1/audio/translations", _FORM, Dialect.PLAIN, Meter.AUDIO),
     MODELS,
     MODEL,
+    *ORGANIZATION,
 )
 
 _NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -11,14 +11,16 @@ import msgspec
 
 from gateway.core.endpoint import Meter
 from gateway.core.usage import Observed, Usage, UsageSource
-from gateway.wire.usage_deltas import CountTokens, answers_text
+from gateway.wire.usage_deltas import CountTokens, answers_text, shows_thoughts
 from gateway.wire.usage_shapes import (
     TAIL,
     UNREADABLE,
     Tail,
+    Told,
     error_code,
     find_usage,
     name_or_none,
+    observed,
     read_duration,
     read_image_usage,
     read_usage,
@@ -69,6 +71,9 @@ class Passing:
 
     def generated_tokens(self) -> int:
         return 0
+
+    def thought_aloud(self) -> bool:
+        return False
 
     def generated_about(self) -> int:
         """Only streams of events are asked while they pass."""
@@ -135,14 +140,17 @@ class JsonBody(Passing):
         text = answers_text([b"".join(self._kept)])
         return self._count_tokens(text) if text else 0
 
+    def thought_aloud(self) -> bool:
+        return shows_thoughts(b"".join(self._kept))
+
     def _read(self, body: bytes) -> Observed:
         try:
             said = _images.decode(body) if self._meter is Meter.IMAGES else _answers.decode(body)
         except UNREADABLE:
             return self._found_in(body[-TAIL:])
         images = len(said.data or ()) if isinstance(said, _Images) else 0
-        return Observed(
-            usage=self._usage(said.usage, images, said.duration),
+        return observed(
+            self._told(said.usage, images, said.duration),
             model=name_or_none(said.model),
             service_tier=name_or_none(said.service_tier),
             finished=True,
@@ -151,14 +159,14 @@ class JsonBody(Passing):
 
     def _found_in(self, tail: bytes) -> Observed:
         """What the end of an answer tells that is too long to be decoded, or cannot be."""
-        usage = self._usage(find_usage(tail), self._images)
-        return Observed(usage=usage, finished=tail.rstrip().endswith(b"}"))
+        told = self._told(find_usage(tail), self._images)
+        return observed(told, finished=tail.rstrip().endswith(b"}"))
 
-    def _usage(self, found: object, images: int, duration: object = None) -> Usage | None:
+    def _told(self, found: object, images: int, duration: object = None) -> Told:
         if self._meter is Meter.IMAGES:
             return read_image_usage(found, images=images)
-        usage = read_usage(found)
-        return read_duration(duration) if usage is None and self._meter is Meter.AUDIO else usage
+        told = read_usage(found)
+        return read_duration(duration) if told is None and self._meter is Meter.AUDIO else told
 
     def _let_go(self) -> None:
         """Keep the end of an answer that has become too long, and count the images in it as they go by."""

@@ -5,17 +5,19 @@ and the `"usage":null` members that the option brings are taken out again; all e
 
 This runs for every chunk of every stream, so one that looks like the chunk before is judged by its bytes
 alone: the same head up to its choices, and after them one of the known feet. Others are decoded.
+
+Of several reports the last one before `[DONE]` counts: some upstreams tell the sum so far with every chunk.
 """
 
 from typing import Any, Final
 
 import msgspec
 
-from gateway.core.usage import Observed, Usage
+from gateway.core.usage import Doubt, Observed
 from gateway.wire.patch import without_member
 from gateway.wire.sse import Cutter, Piece, read_event, with_data
 from gateway.wire.usage_deltas import CountTokens, Generated, choices_text
-from gateway.wire.usage_shapes import UNREADABLE, error_code, name_or_none, read_usage
+from gateway.wire.usage_shapes import UNREADABLE, Told, error_code, name_or_none, observed, read_usage
 
 _NULL: Final = b',"usage":null'
 _HEAD_END: Final = b'"choices":['
@@ -59,7 +61,7 @@ class ChatStream:
         "_head",
         "_model",
         "_service_tier",
-        "_usage",
+        "_told",
     )
 
     def __init__(self, *, conceal_usage: bool, count_tokens: CountTokens) -> None:
@@ -67,7 +69,7 @@ class ChatStream:
         self._cutter = Cutter()
         self._generated = Generated(read=choices_text, count_tokens=count_tokens)
         self._head = _UNSEEN
-        self._usage: Usage | None = None
+        self._told: Told = None
         self._model: str | None = None
         self._service_tier: str | None = None
         self._finished = False
@@ -88,10 +90,19 @@ class ChatStream:
         return b"".join(relayed) if self._conceal else b""
 
     def observed(self) -> Observed:
-        return Observed(self._usage, self._model, self._service_tier, self._finished, self._error)
+        return observed(
+            self._told,
+            model=self._model,
+            service_tier=self._service_tier,
+            finished=self._finished,
+            error=self._error,
+        )
 
     def generated_tokens(self) -> int:
         return self._generated.tokens()
+
+    def thought_aloud(self) -> bool:
+        return self._generated.thought_aloud()
 
     def generated_about(self) -> int:
         return self._generated.about()
@@ -135,12 +146,15 @@ class ChatStream:
         self._learn(chunk, raw)
         if not self._conceal:
             return raw
-        if isinstance(chunk.usage, dict) and not chunk.choices and not chunk.error:
+        told = chunk.usage is not None and chunk.usage is not msgspec.UNSET
+        if told and not chunk.choices and not chunk.error:
             return b""
         return _without_null(raw, event.data) if chunk.usage is None else raw
 
     def _learn(self, chunk: _Chunk, raw: bytes) -> None:
-        self._usage = read_usage(chunk.usage) or self._usage
+        told = read_usage(chunk.usage)
+        if told is not None:
+            self._told = (self._told or Doubt.LATE) if self._finished else told
         self._model = name_or_none(chunk.model) or self._model
         self._service_tier = name_or_none(chunk.service_tier) or self._service_tier
         self._error = error_code(chunk.error) or self._error

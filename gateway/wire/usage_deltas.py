@@ -3,6 +3,7 @@ every stream turns out not to need it: so what carries the text is only remember
 heaps.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -19,13 +20,18 @@ streams have, which spend some eighty bytes on each, and fewer than one that sen
 a stream's own soon outweighs it."""
 _SUPPOSED_TOKENS: Final = _SUPPOSED // 16
 
+_THOUGHT: Final = re.compile(rb'"reasoning(?:_content)?"\s*:\s*"[^"]')
+"""Where a model's reasoning is shown in chat, as some servers spell it …"""
+_THOUGHT_EVENTS: Final = (b'"reasoning_text"', b'reasoning_text.delta"')
+"""… and in the responses API. A quote inside somebody's words is escaped, so these are never part of them."""
+
 CountTokens = Callable[[str], int]
 
 
 class Generated:
     """Counts the tokens that a stream has generated, in bounded memory."""
 
-    __slots__ = ("_bytes_read", "_count_tokens", "_read", "_remembered", "_size", "_tokens")
+    __slots__ = ("_bytes_read", "_count_tokens", "_read", "_remembered", "_size", "_thoughts", "_tokens")
 
     def __init__(self, *, read: Callable[[Sequence[bytes]], str], count_tokens: CountTokens) -> None:
         self._read = read
@@ -34,6 +40,7 @@ class Generated:
         self._size = 0
         self._tokens = 0
         self._bytes_read = 0
+        self._thoughts = False
 
     def add(self, part: bytes) -> None:
         """Remember a part of an answer, in JSON, as `read` understands it."""
@@ -52,13 +59,24 @@ class Generated:
         share = (self._tokens + _SUPPOSED_TOKENS) / (self._bytes_read + _SUPPOSED)
         return self._tokens + int(self._size * share)
 
+    def thought_aloud(self) -> bool:
+        """Whether reasoning was among it."""
+        self._digest()
+        return self._thoughts
+
     def _digest(self) -> None:
+        self._thoughts = self._thoughts or shows_thoughts(b"".join(self._remembered))
         text = self._read(self._remembered)
         self._remembered.clear()
         self._bytes_read += self._size
         self._size = 0
         if text:
             self._tokens += self._count_tokens(text)
+
+
+def shows_thoughts(part: bytes) -> bool:
+    """Whether a model's reasoning stands in this piece of JSON."""
+    return any(mark in part for mark in _THOUGHT_EVENTS) or _THOUGHT.search(part) is not None
 
 
 class _Function(msgspec.Struct):

@@ -12,16 +12,18 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.endpoint import Dialect
-from gateway.core.usage import Observed, Usage
+from gateway.core.usage import Doubt, Observed
 from gateway.wire.sse import Cutter, Piece, peek_name, read_event
 from gateway.wire.usage_deltas import CountTokens, Generated, deltas_text
 from gateway.wire.usage_shapes import (
     UNREADABLE,
     Tail,
+    Told,
     add_usage,
     error_code,
     find_usage,
     name_or_none,
+    observed,
     read_image_usage,
     read_usage,
 )
@@ -77,7 +79,7 @@ class EventStream:
         "_model",
         "_service_tier",
         "_tail",
-        "_usage",
+        "_told",
     )
 
     def __init__(self, *, dialect: Dialect, count_tokens: CountTokens) -> None:
@@ -88,7 +90,7 @@ class EventStream:
         self._long = ""
         """The kind of the event that is passing in pieces."""
         self._tail = Tail()
-        self._usage: Usage | None = None
+        self._told: Told = None
         self._model: str | None = None
         self._service_tier: str | None = None
         self._finished = False
@@ -110,10 +112,19 @@ class EventStream:
         return b""
 
     def observed(self) -> Observed:
-        return Observed(self._usage, self._model, self._service_tier, self._finished, self._error)
+        return observed(
+            self._told,
+            model=self._model,
+            service_tier=self._service_tier,
+            finished=self._finished,
+            error=self._error,
+        )
 
     def generated_tokens(self) -> int:
         return self._generated.tokens()
+
+    def thought_aloud(self) -> bool:
+        return self._generated.thought_aloud()
 
     def generated_about(self) -> int:
         return self._generated.about()
@@ -167,14 +178,17 @@ class EventStream:
         error = {"code": said.code} if kind == "error" and not told.error else told.error
         self._error = error_code(error) or self._error
         if kind in self._final:
+            self._told = self._told_by(told.usage)
             self._finished = True
-            self._usage = self._usage_after(told.usage)
 
-    def _usage_after(self, found: object) -> Usage | None:
-        """Each finished image is an event with the usage of its own; elsewhere the last word counts."""
+    def _told_by(self, found: object) -> Told:
+        """Each finished image is an event with the usage of its own; elsewhere the first end counts."""
         if self._dialect is Dialect.IMAGES:
-            return add_usage(self._usage, read_image_usage(found, images=1))
-        return read_usage(found) or self._usage
+            return add_usage(self._told, read_image_usage(found, images=1))
+        said = read_usage(found)
+        if said is None or not self._finished:
+            return said
+        return self._told or Doubt.LATE
 
 
 def _is_text(kind: str) -> bool:

@@ -41,6 +41,9 @@ class AnswerReader(Protocol):
     def generated_tokens(self) -> int:
         """Our own count of the text that passed, for answers that were cut or said nothing of usage."""
 
+    def thought_aloud(self) -> bool:
+        """Whether reasoning itself, no mere summary of it, was among the text that passed."""
+
     def generated_about(self) -> int:
         """Nearly the same while an event stream passes, for next to nothing."""
 

@@ -1,16 +1,16 @@
-"""What providers call usage, in our words. The numbers come from outside and become money: what is not a sane
-whole number is treated as if it had not been said, so that nobody is ever given credit.
+"""What providers call usage, in our words. The numbers come from outside and become money: a report in which
+one of them is no sane whole number is a doubt and not believed at all, so that nobody is ever given credit.
 
 Five shapes are in use (chat, embeddings, responses and images, speech and transcription, durations). They
 differ in names only, so one table of names reads them all.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import msgspec
 
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import Doubt, Observed, Usage, UsageSource
 
 LARGEST: Final = 1 << 53
 """No answer has more tokens than this; a larger number is nonsense."""
@@ -39,50 +39,55 @@ _OUTPUT_PARTS: Final = {
     "audio_output_tokens": "audio_tokens",
     "image_output_tokens": "image_tokens",
 }
+Told = Usage | Doubt | None
+"""What an answer told of its usage: a count, something unusable, or nothing."""
+
 _AMOUNTS: Final = tuple(name for name in Usage._fields if name != "source")
 _LOOKS: Final = 16
 """How many places in a tail are tried before it is given up."""
 
 
-def read_usage(found: object) -> Usage | None:
-    """The provider's own count, from a decoded `usage` member; None when it says nothing reliable.
-
-    A part (cached, audio …) that is no sane number, or exceeds its total, is left out: it then costs what the
-    total costs.
-    """
+def read_usage(found: object) -> Told:
+    """The provider's own count, from a decoded `usage` member. Null and absent are the same."""
+    if found is None or found is msgspec.UNSET:
+        return None
     if not isinstance(found, dict):
-        return None
+        return Doubt.UNREADABLE
     if found.get("type") == "duration":
-        return read_duration(found.get("seconds"))
-    consumed = _first(found, _INPUT)
-    produced = _first(found, _OUTPUT)
+        return read_duration(found.get("seconds")) or Doubt.UNREADABLE
+    consumed, produced = _first(found, _INPUT), _first(found, _OUTPUT)
     produced = 0 if produced is None else produced
-    if not _sane(consumed) or not _sane(produced):
-        return None
-    return Usage(
-        UsageSource.PROVIDER,
-        input_tokens=consumed,
-        output_tokens=produced,
-        **_parts(_first(found, _INPUT_DETAILS), _INPUT_PARTS, consumed),
-        **_parts(_first(found, _OUTPUT_DETAILS), _OUTPUT_PARTS, produced),
-    )
+    taken = _parts(consumed, _first(found, _INPUT_DETAILS), _INPUT_PARTS)
+    given = _parts(produced, _first(found, _OUTPUT_DETAILS), _OUTPUT_PARTS)
+    if isinstance(taken, Doubt):
+        return taken
+    if isinstance(given, Doubt):
+        return given
+    wrong_total = _wrong_total(found.get("total_tokens"), consumed + produced)
+    if wrong_total is not None:
+        return wrong_total
+    return Usage(UsageSource.PROVIDER, input_tokens=consumed, output_tokens=produced, **taken, **given)
 
 
-def read_duration(seconds: object) -> Usage | None:
+def read_duration(seconds: object) -> Told:
     """Usage of so many seconds of audio, as the provider states them."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    if seconds is None:
         return None
-    if not 0 <= seconds <= _LONGEST_AUDIO:  # false for NaN too
-        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds != seconds:
+        return Doubt.UNREADABLE
+    if not 0 <= seconds <= _LONGEST_AUDIO:
+        return Doubt.NEGATIVE if seconds < 0 else Doubt.ABSURD
     return Usage(UsageSource.PROVIDER, audio_milliseconds=round(seconds * 1000))
 
 
-def read_image_usage(found: object, *, images: int) -> Usage | None:
+def read_image_usage(found: object, *, images: int) -> Told:
     """Usage of an answer with so many images; the output is images unless its details say otherwise."""
     if isinstance(found, dict) and _first(found, _OUTPUT_DETAILS) is None:
         found = {**found, "output_tokens_details": {"image_tokens": _first(found, _OUTPUT)}}
-    counted = Usage(UsageSource.PROVIDER, images=images) if images else None
-    return add_usage(read_usage(found), counted)
+    told = read_usage(found)
+    if images and isinstance(told, Usage) and not told.output_tokens:
+        return Doubt.ZERO
+    return add_usage(told, Usage(UsageSource.PROVIDER, images=images) if images else None)
 
 
 def find_usage(tail: bytes) -> object:
@@ -96,7 +101,7 @@ def find_usage(tail: bytes) -> object:
         if at < 0:
             return None
         found = _object_after(tail, at + len(b'"usage"'))
-        if read_usage(found) is not None:
+        if isinstance(read_usage(found), Usage):
             return found
     return None
 
@@ -120,11 +125,26 @@ class Tail:
         return kept
 
 
-def add_usage(one: Usage | None, other: Usage | None) -> Usage | None:
-    """Both together; what is absent adds nothing."""
+def add_usage(one: Told, other: Told) -> Told:
+    """Both together; what is absent adds nothing, and to something unusable nothing can be added."""
+    if isinstance(one, Doubt) or isinstance(other, Doubt):
+        return one if isinstance(one, Doubt) else other
     if one is None or other is None:
         return one or other
     return Usage(one.source, **{name: getattr(one, name) + getattr(other, name) for name in _AMOUNTS})
+
+
+def observed(
+    told: Told,
+    *,
+    model: str | None = None,
+    service_tier: str | None = None,
+    finished: bool = False,
+    error: str | None = None,
+) -> Observed:
+    """What was read off an answer that told this of its usage."""
+    usage, doubt = (None, told) if isinstance(told, Doubt) else (told, None)
+    return Observed(usage, model, service_tier, finished, error, doubt)
 
 
 def error_code(error: object) -> str | None:
@@ -143,8 +163,21 @@ def name_or_none(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _sane(value: object) -> TypeGuard[int]:
-    return type(value) is int and 0 <= value <= LARGEST
+def _wrong(number: object) -> Doubt | None:
+    """What is the matter with something that should be a number of tokens."""
+    if type(number) is not int:
+        return Doubt.UNREADABLE
+    if number < 0:
+        return Doubt.NEGATIVE
+    return Doubt.ABSURD if number > LARGEST else None
+
+
+def _wrong_total(total: object, parts: int) -> Doubt | None:
+    """A larger total is let pass: some count in it what they bill nobody for."""
+    if total is None:
+        return None
+    wrong = _wrong(total)
+    return Doubt.INCONSISTENT if wrong is None and total < parts else wrong  # type: ignore[operator]
 
 
 def _first(found: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -154,11 +187,21 @@ def _first(found: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return None
 
 
-def _parts(details: object, names: Mapping[str, str], total: int) -> dict[str, int]:
+def _parts(total: object, details: object, names: Mapping[str, str]) -> dict[str, int] | Doubt:
+    """The parts that are told of a total, by our names."""
+    wrong = _wrong(total)
+    if wrong is not None:
+        return wrong
     if not isinstance(details, dict):
-        return {}
-    said = {ours: details.get(theirs) for ours, theirs in names.items()}
-    return {ours: value for ours, value in said.items() if _sane(value) and value <= total}
+        return {} if details is None else Doubt.UNREADABLE
+    parts = {ours: value for ours, theirs in names.items() if (value := details.get(theirs)) is not None}
+    for value in parts.values():
+        wrong = _wrong(value)
+        if wrong is not None:
+            return wrong
+        if value > total:
+            return Doubt.INCONSISTENT
+    return parts
 
 
 def _object_after(tail: bytes, at: int) -> object:

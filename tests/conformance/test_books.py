@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from gateway.metering.ledger.rows import admission_row, settlement_row
 from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.books import SqlBooks
 from tests.support.clock import ManualClock
-from tests.support.database import open_file
+from tests.support.database import open_url
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
 
 SINCE = NOON // 1000
@@ -52,13 +51,13 @@ class World:
         return await self.books.spending(SpendingQuery(counts, **values))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "memory":
         memory = MemoryLedger()
         yield World(memory, memory)
         return
-    async with open_file(tmp_path / "gateway.db") as database:
+    async with open_url(request.getfixturevalue(f"{request.param}_url")) as database:
         ledger = SqlLedger(database=database, clock=ManualClock(), patience=30.0)
         yield World(ledger, SqlBooks(database))
         await ledger.close()
@@ -327,8 +326,8 @@ def in_order(spending: Spending) -> Spending:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_file(tmp_path / "gateway.db") as database:
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with open_url(database_url) as database:
         yield database
 
 

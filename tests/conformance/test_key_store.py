@@ -1,22 +1,21 @@
 """What every store of keys does."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from gateway.auth.interfaces import KeyStore, NameTaken, StoredKey
 from gateway.auth.memory import MemoryKeyStore
 from gateway.auth.sql import SqlKeyStore
-from tests.support.database import open_file
+from tests.support.database import open_url
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[KeyStore]:
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[KeyStore]:
     if request.param == "memory":
         yield MemoryKeyStore()
         return
-    async with open_file(tmp_path / "gateway.db") as database:
+    async with open_url(request.getfixturevalue(f"{request.param}_url")) as database:
         yield SqlKeyStore(database)
 
 

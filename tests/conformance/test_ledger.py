@@ -14,7 +14,8 @@ from gateway.metering.ledger.memory import MemoryLedger
 from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.sql import SqlUsageReports
 from tests.support.clock import ManualClock
-from tests.support.database import open_file
+from tests.support.database import open_url
+from tests.support.journals import a_ledger
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
 
 
@@ -34,13 +35,19 @@ class World:
         return list(await self.reports.usage(by, since, until))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "journal"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     if request.param == "memory":
         memory = MemoryLedger()
         yield World(memory, memory)
         return
-    async with open_file(tmp_path / "gateway.db") as database:
+    if request.param == "journal":
+        async with open_url(request.getfixturevalue("postgres_url")) as truth:
+            journaled = a_ledger(tmp_path / "journal", truth)
+            yield World(journaled, SqlUsageReports(truth))
+            await journaled.close()
+        return
+    async with open_url(request.getfixturevalue(f"{request.param}_url")) as database:
         ledger = SqlLedger(database=database, clock=ManualClock(), patience=30.0)
         yield World(ledger, SqlUsageReports(database))
         await ledger.close()
@@ -62,6 +69,7 @@ async def test_a_settled_attempt_is_in_the_report_with_all_its_units(world: Worl
         UsageRow(
             group=("search",),
             attempts=1,
+            requests=1,
             input_tokens=90,
             cached_tokens=30,
             output_tokens=11,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.support.house import Answer, House, house
-from tests.support.policy_files import EVERYTHING, write_policies
+from tests.support.policy_files import EVERYTHING, write_models, write_policies
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,7 +41,7 @@ class Ask:
     endpoint: str
     units: Mapping[str, int]
     cost: int
-    """Micro-dollars, by hand from policies/models.yaml."""
+    """Micro-dollars, by hand from policies/prices.yaml."""
     content_type: str = JSON
     source: str = "provider"
     sent: bytes | None = field(default=None, repr=False)
@@ -316,7 +316,7 @@ async def test_the_ledger_says_who_asked_for_what_of_whom(plain: House) -> None:
 
 async def test_a_model_without_a_price_is_unpriced_never_free(tmp_path: Path) -> None:
     policies = write_policies(tmp_path)
-    (policies / "models.yaml").write_text("models: {gpt-4o-mini: {upstream: openai}}")
+    write_models(policies, "models: {gpt-4o-mini: {upstream: openai}}")
     async with house(tmp_path, policies=policies) as house_:
         answer = await house_.chat()
         (line,) = await house_.ledger(answer.request_id)

@@ -43,7 +43,7 @@ async def test_every_operation_that_is_not_served_is_refused_with_a_reason(home:
         ("GET", "/responses/resp_123", "keep track of owners"),
         ("DELETE", "/models/ft:gpt-4o:acme::abc", "keep track of owners"),
         ("GET", "/realtime", "could not be metered"),
-        ("GET", "/organization/costs", "whole OpenAI organization"),
+        ("GET", "/organization/projects", "whole OpenAI organization"),
         ("POST", "/engines/davinci/completions", "shut it down"),
     ],
 )

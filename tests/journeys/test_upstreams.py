@@ -12,17 +12,18 @@ from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator
 from tests.support.eventually import eventually
 from tests.support.house import UPSTREAM_KEY, House, house
-from tests.support.policy_files import write_policies
+from tests.support.policy_files import write_models, write_policies
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 AZURE_KEY = "azure-key-0123456789"
 MODELS = """
 models:
-  gpt-4o-mini: {upstream: openai, price: {input: 1, output: 1}}
-  gpt-4o: {upstream: azure_eu, upstream_model: gpt-4o-deployed, price: {input: 1, output: 1}}
+  gpt-4o-mini: {upstream: openai}
+  gpt-4o: {upstream: azure_eu, upstream_model: gpt-4o-deployed}
   sim-local: {upstream: local}
 """
+PRICES = "models: {gpt-4o-mini: {input: 1, output: 1}, gpt-4o: {input: 1, output: 1}}"
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Three:
 @asynccontextmanager
 async def three(folder: Path) -> AsyncIterator[Three]:
     policies = write_policies(folder)
-    (policies / "models.yaml").write_text(MODELS)
+    write_models(policies, MODELS, PRICES)
     azure = Simulator(api_keys=frozenset({AZURE_KEY}), pace=Pace.instant())
     local = Simulator(pace=Pace.instant())
     async with running(azure) as azure_url, running(local) as local_url:

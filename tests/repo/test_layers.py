@@ -14,7 +14,10 @@ TOOLS: Final = {"wire", "telemetry", "background", "database"}
 CONCERNS: Final = {
     *{"auth", "policies", "limits", "filters", "shaping", "upstream", "metering", "ownership"},
 }
-JOURNEY: Final = {"gate", "expectation", "accounting", "recovery", "relay", "oversight", "pipeline"}
+JOURNEY: Final = {
+    *{"gate", "expectation", "accounting", "recovery", "relay", "oversight", "local_answers", "draining"},
+    "pipeline",
+}
 EDGES: Final = {"server", "admin"}
 BELOW_APP: Final = GROUND | TOOLS | CONCERNS | JOURNEY | EDGES
 
@@ -26,8 +29,10 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "expectation": GROUND | TOOLS | CONCERNS,
     "accounting": GROUND | TOOLS | CONCERNS | {"expectation"},
     "recovery": GROUND | TOOLS | CONCERNS,
+    "draining": GROUND | TOOLS,
     "relay": GROUND | TOOLS | CONCERNS,
     "oversight": GROUND | TOOLS | CONCERNS | {"relay"},
+    "local_answers": GROUND | TOOLS | CONCERNS,
     "pipeline": GROUND | TOOLS | CONCERNS | JOURNEY - {"pipeline"},
     **dict.fromkeys(EDGES, GROUND | TOOLS | CONCERNS | JOURNEY),
     "settings": GROUND | {"wire"},  # a YAML file is read, and its mistakes told, in one way

@@ -1,7 +1,7 @@
-"""The house's database in a SQLite file, its tables made."""
+"""The house's database, its tables made: in a SQLite file, or wherever a URL says."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from gateway.database.engine import Database, open_database
@@ -11,9 +11,31 @@ from gateway.database.migrations import upgrade
 @asynccontextmanager
 async def open_file(path: Path) -> AsyncIterator[Database]:
     """Open, or made anew. Several may be open on one file, as if each belonged to a process."""
-    database = open_database(f"sqlite:///{path}")
-    try:
+    async with open_url(f"sqlite:///{path}") as database:
         upgrade(database)
         yield database
+
+
+@asynccontextmanager
+async def open_url(url: str) -> AsyncIterator[Database]:
+    """As it is: nothing is made in it."""
+    with closing_database(url) as database:
+        yield database
+
+
+@contextmanager
+def closing_database(url: str) -> Iterator[Database]:
+    """The same for tests that wait."""
+    database = open_database(url)
+    try:
+        yield database
     finally:
-        await database.close()
+        database.release()
+        database.engine.dispose()
+
+
+def migrated(url: str) -> str:
+    """The same URL, our tables made there."""
+    with closing_database(url) as database:
+        upgrade(database)
+    return url

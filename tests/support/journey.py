@@ -13,7 +13,7 @@ from gateway.auth.interfaces import KeyStore, StoredKey
 from gateway.auth.memory import MemoryKeyStore
 from gateway.background import Job
 from gateway.core.exchange import Exchange
-from gateway.core.policy import AllowList, Catalogue, Model, Policy, Price
+from gateway.core.policy import AllowList, Catalogue, Model, Policy, Price, Rates
 from gateway.expectation import Expectations
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
@@ -23,7 +23,9 @@ from gateway.limits.interfaces import Charged, Limiter
 from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
+from gateway.local_answers import LocalAnswers
 from gateway.metering.recorder import Recorder
+from gateway.metering.reports.turns import Turns
 from gateway.oversight import Oversight
 from gateway.pipeline import CallBounds, Pipeline
 from gateway.policies.book import PolicyBook
@@ -43,6 +45,7 @@ from tests.support.memory import (
     MemoryIncoming,
     MemoryReply,
     MemoryUpstreams,
+    MemoryUsage,
 )
 
 PEPPER = b"a pepper for tests only"
@@ -50,10 +53,10 @@ CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello"}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 COMPLETION = {"object": "chat.completion", "choices": [{"message": {"content": "Hello"}}], "usage": USAGE}
 
-PRICE = Price(input=1_000_000, output=10_000_000)
+PRICE = Price(Rates(input=1_000_000, output=10_000_000))
 CATALOGUE = Catalogue(
     {
-        name: Model(name=name, upstream="openai", upstream_model=f"{name}-2024", price=PRICE)
+        name: Model(name=name, upstream="openai", upstream_model=f"{name}-2024", prices=(PRICE,))
         for name in ("gpt-4o", "gpt-4o-mini", "whisper-1", "tts-1", "dall-e-2")
     },
     aliases={"fast": "gpt-4o-mini"},
@@ -94,6 +97,7 @@ class Journey:
         self.upstreams = MemoryUpstreams(*(tries or (a_completion(),)))
         self.gate = Gate(most=most, on_change=lambda inside: None)
         self.limiter = limiter or MemoryLimiter(clock=self.clock)
+        self.usage = MemoryUsage()
         self.leaked: list[str] = []
         self.charged: list[Charged] = []
         self.handed_over: list[Job] = []
@@ -128,6 +132,9 @@ class Journey:
             authenticator=self.authenticator,
             policies=self.book,
             refusals=refusals,
+            local_answers=LocalAnswers(
+                usage=self.usage, turns=Turns(most=2, patience=0.01), clock=self.clock
+            ),
             bounds=CallBounds(json_bytes=json_bytes, form_bytes=10_000, json_depth=10),
             reviewer=Reviewer(),
             shaper=Shaper(tokenizer=tokenizer),

@@ -12,6 +12,7 @@ from gateway.core.errors import ClientLeft, ErrorCode, Refused, StoreUnavailable
 from gateway.core.incoming import HeaderList
 from gateway.core.policy import Model
 from gateway.core.spending import Spending
+from gateway.core.usage_question import UsageQuestion, UsageSum
 from gateway.limits.interfaces import Demand, Limiter
 from gateway.metering.interfaces import Admission, Settlement
 from gateway.metering.ledger.memory import MemoryLedger
@@ -105,6 +106,24 @@ class MemoryUpstreams:
         """The JSON that was sent."""
         sent = [outgoing.body() for outgoing in self.outgoing]
         return [msgspec.json.decode(body) for body in sent if isinstance(body, bytes)]
+
+
+class MemoryUsage:
+    """`OrganizationUsage` whose answer is known beforehand."""
+
+    def __init__(self) -> None:
+        self.questions: list[UsageQuestion] = []
+        self.sums: Sequence[UsageSum] = ()
+        self.error: Exception | None = None
+        self.waits_for: asyncio.Event | None = None
+
+    async def usage(self, question: UsageQuestion) -> Sequence[UsageSum]:
+        self.questions.append(question)
+        if self.waits_for is not None:
+            await self.waits_for.wait()
+        if self.error is not None:
+            raise self.error
+        return self.sums
 
 
 def _is_unreachable(outcome: Try) -> bool:

@@ -1,4 +1,4 @@
-"""Policy directories for tests: the shipped catalogue of models, and rules of the test's own."""
+"""Policy directories for tests: the shipped models and prices, and rules of the test's own."""
 
 from pathlib import Path
 
@@ -15,8 +15,15 @@ def write_policies(folder: Path, organization: str = EVERYTHING, **teams: str) -
     """A policy directory in the folder. Teams are written without their `team:` line; there is `search`."""
     directory = folder / "policies"
     (directory / "teams").mkdir(parents=True, exist_ok=True)
-    (directory / "models.yaml").write_bytes((SHIPPED / "models.yaml").read_bytes())
+    for name in ("models.yaml", "prices.yaml"):
+        (directory / name).write_bytes((SHIPPED / name).read_bytes())
     (directory / "organization.yaml").write_text(organization)
     for team, rules in {"search": "", **teams}.items():
         (directory / "teams" / f"{team}.yaml").write_text(f"team: {team}\n{rules}")
     return directory
+
+
+def write_models(directory: Path, models: str, prices: str = "") -> None:
+    """Other models in place of the shipped ones, and other prices; none unless they are said."""
+    (directory / "models.yaml").write_text(models)
+    (directory / "prices.yaml").write_text(prices)

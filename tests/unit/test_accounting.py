@@ -3,8 +3,11 @@
 import asyncio
 import io
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from gateway.accounting import Accounting
@@ -13,12 +16,17 @@ from gateway.core.call import Call, Form
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import ClientLeft, ErrorCode, Refused, UpstreamFailed
 from gateway.core.exchange import Exchange
-from gateway.core.policy import Budget, Catalogue, Counted, Limit, Model, Period, Policy, Price, Scope
+from gateway.core.policy import Budget, Catalogue, Counted, Limit, Model, Period, Policy, Price, Rates, Scope
 from gateway.core.principal import Principal
-from gateway.core.usage import Observed, Usage, UsageSource
+from gateway.core.usage import Doubt, Observed, Usage, UsageSource
 from gateway.expectation import Expectations
 from gateway.limits.demands import Demands
-from gateway.limits.estimate import TYPICAL_OUTPUT, TypicalOutputs
+from gateway.limits.estimate import (
+    REASONING_PER_SECOND,
+    TYPICAL_OUTPUT,
+    TYPICAL_REASONING,
+    TypicalOutputs,
+)
 from gateway.limits.interfaces import Charged, Spent
 from gateway.limits.memory.limiter import MemoryLimiter
 from gateway.limits.refusals import RecentRefusals
@@ -28,6 +36,7 @@ from gateway.metering.recorder import Recorder
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.endpoints import CHAT_COMPLETIONS, SERVED
 from gateway.wire.tokens import Tokenizer
+from gateway.wire.usage_reader import answer_reader
 from tests.support.clock import ManualClock
 from tests.support.memory import Books, FreshLoader
 
@@ -35,7 +44,7 @@ PROVIDED: Final = Usage(UsageSource.PROVIDER, input_tokens=9, output_tokens=3)
 NOT_BILLED: Final = Usage(UsageSource.PROVIDER)
 NOTHING: Final = Usage(UsageSource.ESTIMATED)
 
-MODEL = Model("gpt-4o", "openai", "gpt-4o", price=Price(input=2_500_000, output=10_000_000))
+MODEL = Model("gpt-4o", "openai", "gpt-4o", prices=(Price(Rates(input=2_500_000, output=10_000_000)),))
 LIMITS = (
     Limit("team-tokens", Counted.TOKENS, (Scope.TEAM,), amount=10_000, burst=10_000),
     Limit("team-requests", Counted.REQUESTS, (Scope.TEAM,), amount=100, burst=100),
@@ -86,6 +95,7 @@ class Desk:
         self.ledger = Books(good_for=good_for)
         self.metrics = Metrics()
         self.limiter = Limits(self.clock)
+        self.doubts: list[tuple[str, Doubt]] = []
         self.leaked: list[str] = []
         self.charged: list[Charged] = []
         self.jobs: list[Any] = []
@@ -105,11 +115,12 @@ class Desk:
             tokenizer=tokenizer,
             metrics=self.metrics,
             clock=self.clock,
+            on_doubt=lambda upstream, doubt: self.doubts.append((upstream, doubt)),
         )
         self.call = call or a_call()
         self.model = model
         expectations = Expectations(outputs=self.outputs, tokenizer=tokenizer)
-        self.expected = expectations.of(PRINCIPAL, POLICY, self.call, model)
+        self.expected = expectations.of(PRINCIPAL, POLICY, self.call, model, at=0.0)
         self.exchange = Exchange(
             id="req_1",
             method="POST",
@@ -149,6 +160,18 @@ class Desk:
             finally:
                 for job in self.jobs:
                     await job()
+
+    def observe(self, body: bytes, *, status: int = 200, content_type: str = "application/json") -> Observed:
+        """What is taken down of an answer that came to its end."""
+        reader = answer_reader(
+            self.call.endpoint, content_type, conceal_usage=False, count_tokens=lambda text: len(text.split())
+        )
+        reader.feed(body)
+        reader.end()
+        self.exchange.attempts.append(tried(status=status))
+        self.accounting.observe(self.exchange, reader, self.call, self.model)
+        assert self.exchange.observed is not None
+        return self.exchange.observed
 
     @property
     def settlement(self) -> Settlement:
@@ -502,3 +525,203 @@ async def test_an_answer_that_was_ended_early_is_not_learnt() -> None:
     desk = Desk()
     await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(PROVIDED, finished=True))
     assert learnt(desk) == TYPICAL_OUTPUT
+
+
+# What nobody saw.
+
+THINKING = PROVIDED._replace(output_tokens=250, reasoning_tokens=100)
+
+
+def thinker(*, told: int = 3, call: Call | None = None) -> Desk:
+    """A desk that has seen so many whole answers with a hundred tokens of reasoning."""
+    desk = Desk(call)
+    for _ in range(told):
+        desk.outputs.learn(PRINCIPAL, MODEL, desk.call, 250, 100)
+    return desk
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientLeft("gone"),
+        asyncio.CancelledError(),
+        FAILED,
+        Refused(ErrorCode.INSUFFICIENT_QUOTA, "It is used up."),
+        Refused(ErrorCode.INVALID_API_KEY, "The key was revoked."),
+    ],
+    ids=repr,
+)
+async def test_an_answer_that_was_cut_is_charged_the_reasoning_that_nobody_saw(error: BaseException) -> None:
+    desk = thinker()
+    await ended_by(desk, error, tried(), observed=Observed(), generated=20)
+    usage = desk.settlement.usage
+    assert (usage.source, usage.output_tokens, usage.reasoning_tokens) == (UsageSource.PARTIAL, 120, 100)
+    assert desk.spent == (usage.input_tokens + 120, 1, 1, desk.settlement.cost)
+
+
+async def test_reasoning_is_learnt_from_whole_answers() -> None:
+    desk = Desk()
+    await desk.run(tried(), observed=Observed(THINKING, finished=True))
+    assert desk.outputs.reasoning_of(PRINCIPAL, MODEL, desk.call) == 100
+
+
+async def test_nothing_is_learnt_of_reasoning_where_nothing_was_told() -> None:
+    desk = Desk(a_call(reasoning_effort="low"))
+    await desk.run(tried(), observed=Observed(finished=True), generated=30)
+    assert desk.outputs.reasoning_of(PRINCIPAL, MODEL, desk.call) == TYPICAL_REASONING
+
+
+async def test_a_model_of_which_no_reasoning_is_known_is_charged_none() -> None:
+    desk = Desk()
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(), generated=20)
+    assert (desk.settlement.usage.output_tokens, desk.settlement.usage.reasoning_tokens) == (20, 0)
+
+
+async def test_who_asks_for_reasoning_is_charged_some_before_any_is_known() -> None:
+    desk = Desk(a_call(reasoning_effort="high"))
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(), generated=20)
+    reserved = TYPICAL_OUTPUT
+    assert desk.settlement.usage.reasoning_tokens == min(TYPICAL_REASONING, reserved - 20)
+
+
+async def test_reasoning_before_the_first_word_is_what_can_have_been_thought_until_then() -> None:
+    desk = thinker()
+    desk.clock.advance(0.5)
+    await ended_by(desk, ClientLeft("gone"), tried(status=None))
+    assert desk.settlement.usage.reasoning_tokens == REASONING_PER_SECOND // 2
+
+
+async def test_no_more_is_charged_than_the_request_allows() -> None:
+    desk = thinker(call=a_call(max_completion_tokens=60))
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(), generated=20)
+    usage = desk.settlement.usage
+    assert (usage.output_tokens, usage.reasoning_tokens) == (60, 40)
+
+
+async def test_no_more_is_charged_than_was_reserved_or_passed() -> None:
+    desk = thinker()
+    reserved = desk.expected.amounts.output_tokens
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(), generated=reserved - 30)
+    assert desk.settlement.usage.reasoning_tokens == 30
+    assert desk.settlement.usage.output_tokens == reserved
+
+
+async def test_a_model_that_thinks_aloud_has_thought_no_more_than_passed() -> None:
+    desk = thinker()
+    aloud = b'data: {"choices":[{"delta":{"reasoning_content":"Let me see"}}]}\n\n'
+    desk.observe(aloud, content_type="text/event-stream")
+    assert desk.exchange.thought_aloud
+    desk.exchange.attempts.clear()
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(), generated=3)
+    assert (desk.settlement.usage.output_tokens, desk.settlement.usage.reasoning_tokens) == (3, 0)
+
+
+async def test_an_attempt_that_never_left_has_thought_nothing() -> None:
+    desk = thinker()
+    desk.clock.advance(10)
+    await ended_by(desk, UNREACHABLE, tried(status=None, sent=False))
+    assert desk.settlement.usage == NOTHING
+
+
+async def test_the_providers_word_needs_no_reasoning_of_ours() -> None:
+    desk = thinker()
+    await ended_by(desk, ClientLeft("gone"), tried(), observed=Observed(PROVIDED))
+    assert desk.settlement.usage == PROVIDED
+
+
+async def test_a_client_that_had_left_is_the_cause_whatever_came_afterwards() -> None:
+    desk = Desk()
+    desk.exchange.attempts.append(tried())
+    with (
+        await desk.held() as held,
+        suppress(UpstreamFailed),
+        desk.accounting.of(desk.exchange, held, desk.call, desk.model, desk.expected),
+    ):
+        desk.exchange.client_left = True
+        raise FAILED
+    assert desk.settlement.cause is Cause.CLIENT_LEFT
+
+
+async def test_for_a_client_that_has_left_nothing_is_tried_again() -> None:
+    desk = Desk()
+    desk.exchange.client_left = True
+    admit = desk.accounting.admission(desk.exchange, desk.expected)
+    with pytest.raises(ClientLeft):
+        await admit(tried(2))
+    assert desk.ledger.admitted == []
+
+
+# What is not believed.
+
+
+def completion(usage: object, words: str = "Hello there") -> bytes:
+    return msgspec.json.encode({"choices": [{"message": {"content": words}}], "usage": usage})
+
+
+SAID = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+
+
+def test_a_count_that_can_be_is_believed() -> None:
+    desk = Desk()
+    assert desk.observe(completion(SAID)).usage == PROVIDED
+    assert (desk.exchange.generated, desk.doubts) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("usage", "doubt"),
+    [
+        (None, Doubt.ABSENT),
+        ({}, Doubt.UNREADABLE),
+        ({**SAID, "prompt_tokens": "9"}, Doubt.UNREADABLE),
+        ({**SAID, "prompt_tokens": 9.0}, Doubt.UNREADABLE),
+        ({**SAID, "completion_tokens": -3}, Doubt.NEGATIVE),
+        ({**SAID, "completion_tokens_details": {"reasoning_tokens": 4}}, Doubt.INCONSISTENT),
+        ({**SAID, "total_tokens": 11}, Doubt.INCONSISTENT),
+        ({"prompt_tokens": 9, "completion_tokens": 1000}, Doubt.ABSURD),
+        ({"prompt_tokens": 10**6, "completion_tokens": 3}, Doubt.ABSURD),
+        ({"prompt_tokens": 10**40, "completion_tokens": 3}, None),
+        ({"prompt_tokens": 9, "completion_tokens": 0}, Doubt.ZERO),
+        ({"prompt_tokens": 0, "completion_tokens": 3}, Doubt.ZERO),
+    ],
+    ids=repr,
+)
+async def test_a_count_that_cannot_be_gives_way_to_ours(usage: object, doubt: Doubt | None) -> None:
+    model = replace(MODEL, context_window=1000, max_output=500)
+    desk = Desk(a_call(CHAT_COMPLETIONS, "Say hello to everybody here", max_tokens=100), model=model)
+    observed = desk.observe(completion(usage))
+    assert (observed.usage, desk.exchange.generated) == (None, 2)
+    assert observed.doubt in ((doubt,) if doubt else (Doubt.ABSURD, Doubt.UNREADABLE))
+    assert desk.doubts == [("openai", observed.doubt)]
+    desk = Desk(desk.call, model=model)
+    await desk.run(tried(), observed=observed, generated=2)
+    settled = desk.settlement.usage
+    assert (settled.source, settled.input_tokens, settled.output_tokens) == (UsageSource.ESTIMATED, 5, 2)
+    assert desk.settlement.cost is not None
+    assert desk.settlement.cost > 0
+
+
+def test_an_empty_answer_may_have_no_output() -> None:
+    desk = Desk()
+    assert desk.observe(completion({"prompt_tokens": 9, "completion_tokens": 0}, "")).doubt is None
+
+
+def test_an_error_has_no_usage_and_that_is_no_doubt() -> None:
+    desk = Desk()
+    assert desk.observe(b'{"error":{"code":"x"}}', status=400).doubt is None
+    assert desk.observe(b'{"error":{"code":"x"}}').doubt is None
+    assert desk.doubts == []
+
+
+def test_an_answer_that_was_not_over_need_not_have_told_its_usage() -> None:
+    desk = Desk()
+    cut = b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n'
+    assert desk.observe(cut, content_type="text/event-stream").doubt is None
+    assert desk.exchange.generated == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"), [("audio_speech", "audio/mpeg"), ("audio_translations", "application/json")]
+)
+def test_where_no_usage_is_told_that_is_no_doubt(name: str, content_type: str) -> None:
+    desk = Desk(a_form(name, 100))
+    assert desk.observe(b"{}", content_type=content_type).doubt is None

@@ -18,7 +18,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.policies.problems import BrokenPolicies
 from gateway.settings import Settings, load_settings
 from tests.support.eventually import eventually
-from tests.support.policy_files import EVERYTHING, write_policies
+from tests.support.policy_files import EVERYTHING, write_models, write_policies
 from tests.support.redis_server import running_redis
 from tests.support.wire import Wire, WireAnswer, connected
 from tests.unit.upstream.stand_in import chunked, raw, standing_in, whole
@@ -134,8 +134,8 @@ async def test_a_request_goes_all_the_way(site: Site) -> None:
 
 
 async def test_a_model_goes_to_the_upstream_that_the_catalogue_names(site: Site) -> None:
-    (site.folder / "policies" / "models.yaml").write_text(
-        "models:\n  gpt-4o-mini: {upstream: azure, upstream_model: mini-eu}\n"
+    write_models(
+        site.folder / "policies", "models:\n  gpt-4o-mini: {upstream: azure, upstream_model: mini-eu}\n"
     )
     async with standing_in(whole(ANSWER)) as upstream:
         settings = site.settings(

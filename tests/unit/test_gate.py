@@ -113,3 +113,11 @@ async def test_a_wait_that_is_over_is_not_touched() -> None:
     over.set()
     await waiting_at(entrance, forever=over)
     entrance.clear()
+
+
+async def test_who_begins_to_wait_when_it_was_cleared_is_told_so_at_once() -> None:
+    entrance, _ = gate()
+    entrance.clear()
+    with pytest.raises(Refused) as refused:
+        await waiting_at(entrance, forever=asyncio.Event())
+    assert refused.value.code is ErrorCode.DRAINING

@@ -13,7 +13,18 @@ from gateway.core.attempt import Attempt, Cause
 from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode, Refused, StoreUnavailable
 from gateway.core.exchange import Exchange, Outcome
-from gateway.core.policy import Budget, Counted, Limit, Model, Period, Scope
+from gateway.core.policy import (
+    Budget,
+    Catalogue,
+    Counted,
+    Limit,
+    Model,
+    Period,
+    Price,
+    Rates,
+    Scope,
+    Unpriced,
+)
 from gateway.core.principal import Principal
 from gateway.core.usage import UsageSource
 from gateway.limits.demands import bucket_of, demand_of
@@ -122,11 +133,11 @@ async def turns(times: int = 20) -> None:
 class Desk:
     """A gateway, and the streams in it."""
 
-    def __init__(self, *budgets: Budget, limits: tuple[Limit, ...] = ()) -> None:
+    def __init__(self, *budgets: Budget, limits: tuple[Limit, ...] = (), **policy_of: Any) -> None:
         self.clock = ManualClock()
         self.keys = Keys()
         self.limits = Limits(self.clock)
-        policy = a_policy(budgets=budgets, limits=limits)
+        policy = a_policy(budgets=budgets, limits=limits, **policy_of)
         self.journey = Journey(policy=policy, limiter=self.limits, keys=self.keys, clock=self.clock)
         self.upstreams = LiveUpstreams()
         self.journey.pipeline = replace(self.journey.pipeline, upstreams=self.upstreams)
@@ -210,6 +221,37 @@ async def test_a_stream_that_comes_near_its_end_asks_for_more() -> None:
     await desk.tick()
     after = (await desk.looks()).level
     assert after == before + 10 * STEP
+    await stream.ends()
+
+
+def a_book(*lines: Price) -> Catalogue:
+    """Lines of the only model, and a ceiling: a token of an answer costs 77."""
+    model = Model("gpt-4o", "openai", "gpt-4o", prices=lines)
+    return Catalogue({"gpt-4o": model}, ceiling=Rates(input=0, output=77_000_000))
+
+
+STANDARD, FLEX = (Rates(input=0, output=n * 1_000_000) for n in (10, 5))
+
+
+@pytest.mark.parametrize(
+    ("asked", "lines", "unpriced", "price"),
+    [
+        ({}, [Price(STANDARD)], Unpriced.ALARM, 10),
+        ({"service_tier": "flex"}, [Price(STANDARD), Price(FLEX, tier="flex")], Unpriced.ALARM, 5),
+        ({"service_tier": "priority"}, [Price(STANDARD)], Unpriced.ALARM, 0),
+        ({"service_tier": "priority"}, [Price(STANDARD)], Unpriced.CEILING, 77),
+        ({}, [], Unpriced.CEILING, 77),
+        ({}, [Price(FLEX, above=1), Price(STANDARD)], Unpriced.ALARM, 5),
+    ],
+)
+async def test_it_asks_for_what_more_of_its_answer_is_expected_to_cost(
+    asked: dict[str, str], lines: list[Price], unpriced: Unpriced, price: int
+) -> None:
+    desk = Desk(BUDGET, catalogue=a_book(*lines), unpriced=unpriced)
+    stream = await desk.stream(**asked)
+    await stream.says(HELD - MARGIN)
+    await desk.tick()
+    assert [more.amounts for (more,) in desk.limits.asked] == [(price * STEP,)]
     await stream.ends()
 
 

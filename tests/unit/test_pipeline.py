@@ -38,6 +38,7 @@ from gateway.core.policy import (
 )
 from gateway.core.principal import Principal
 from gateway.core.usage import UsageSource
+from gateway.core.usage_question import Whose
 from gateway.limits.amounts import Amounts
 from tests.support.journey import CATALOGUE, CHAT, COMPLETION, USAGE, Journey, a_completion, a_policy
 from tests.support.memory import EVENTS, Books, MemoryAnswer, MemoryIncoming, MemoryReply
@@ -200,7 +201,7 @@ async def test_a_form_is_closed_however_it_ends(tries: tuple[Any, ...]) -> None:
     assert call.body.spool.closed
 
 
-# What is answered from the catalogue.
+# What the gateway answers by itself.
 
 
 async def catalogue(journey: Journey, path: str) -> Any:
@@ -225,6 +226,22 @@ async def test_one_model_that_the_caller_may_not_use_is_not_found(name: str) -> 
     journey = Journey(policy=a_policy(models=AllowList(("gpt-*",))))
     error = await error_of(journey, await journey.request(b"", method="GET", path=f"/v1/models/{name}"))
     assert error.code is ErrorCode.NOT_FOUND
+
+
+async def test_usage_is_that_of_the_callers_team() -> None:
+    journey = Journey()
+    incoming = await journey.request(b"", method="GET", path="/v1/organization/costs", query="start_time=0")
+    exchange, reply = await journey.run(incoming)
+    (question,) = journey.usage.questions
+    assert (reply.json["object"], question.only) == ("page", {Whose.TEAM: {"search"}})
+    assert (exchange.outcome, exchange.attempts, incoming.was_read) == (Outcome.SERVED, [], False)
+
+
+async def test_usage_is_refused_to_whom_its_endpoint_is_not_allowed() -> None:
+    journey = Journey(policy=a_policy(endpoints=AllowList(("chat_completions",))))
+    incoming = await journey.request(b"", method="GET", path="/v1/organization/costs", query="start_time=0")
+    assert (await error_of(journey, incoming)).code is ErrorCode.ENDPOINT_NOT_ALLOWED
+    assert journey.usage.questions == []
 
 
 # The four modes, in the one place that knows them.
@@ -752,7 +769,7 @@ async def test_what_was_really_spent_is_what_the_budget_is_charged() -> None:
 
 
 async def test_what_answers_had_is_what_the_next_is_expected_to_have() -> None:
-    usage = {**USAGE, "completion_tokens": 4256}
+    usage = {**USAGE, "completion_tokens": 4256, "total_tokens": 4265}
     journey = Journey(MemoryAnswer(msgspec.json.encode({**COMPLETION, "usage": usage})))
     key = await journey.key()
     for _ in range(3):

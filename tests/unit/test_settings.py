@@ -55,9 +55,13 @@ def test_nothing_needs_to_be_set() -> None:
         ("GATEWAY_DATABASE_URL", "postgresql://db/x", lambda s: s.database_url.get_secret_value()),
         ("GATEWAY_UPSTREAM__BASE_URL", "http://localhost:1/v1", lambda s: s.upstream.base_url),
         ("GATEWAY_UPSTREAM__API_KEY", "sk-1", lambda s: s.upstream.api_key.get_secret_value()),
+        ("GATEWAY_UPSTREAM__ADMIN_KEY", "sk-admin-1", lambda s: s.upstream.admin_key.get_secret_value()),
+        ("GATEWAY_UPSTREAM__PROJECT", "proj_1", lambda s: s.upstream.project),
         ("GATEWAY_UPSTREAM__PROXY", "http://proxy:3128", lambda s: s.upstream.proxy),
         ("GATEWAY_KEY_PEPPER", PEPPER, lambda settings: settings.key_pepper.get_secret_value()),
         ("GATEWAY_ADMIN_TOKEN", "token", lambda settings: settings.admin_token.get_secret_value()),
+        ("GATEWAY_JOURNAL__DIRECTORY", "disk/journal", lambda s: str(s.journal.directory)),
+        ("GATEWAY_JOURNAL__MOST_BYTES", "1048576", lambda s: str(s.journal.most_bytes)),
         ("GATEWAY_ALERTS__WEBHOOK_URL", "https://h/x?y=1", lambda s: s.alerts.webhook_url.get_secret_value()),
         ("GATEWAY_LOG_LEVEL", "debug", lambda settings: settings.log_level),
     ],
@@ -96,6 +100,7 @@ def test_further_upstreams_have_the_names_that_policies_use() -> None:
         ("GATEWAY_REDIS_CA_FILE", ""),
         ("GATEWAY_REDIS_SENTINEL_PASSWORD", ""),
         ("GATEWAY_UPSTREAM__API_KEY", ""),
+        ("GATEWAY_UPSTREAM__ADMIN_KEY", ""),
         ("GATEWAY_UPSTREAM__PROXY", ""),
     ],
 )
@@ -103,7 +108,7 @@ def test_an_empty_value_is_none(name: str, value: str) -> None:
     settings = load_settings({name: value})
     optional = (
         *(settings.admin_token, settings.key_pepper, settings.upstream.api_key, settings.upstream.proxy),
-        *(settings.redis_ca_file, settings.redis_sentinel_password),
+        *(settings.redis_ca_file, settings.redis_sentinel_password, settings.upstream.admin_key),
     )
     assert set(optional) == {None}
 
@@ -127,6 +132,8 @@ MISTAKES = [
     ({"GATEWAY_KEY_PEPPER": "short"}, "must have at least 16 characters"),
     ({"GATEWAY_ADMIN_TOKEN": "two words"}, "must be of printable ASCII characters without spaces"),
     ({"GATEWAY_UPSTREAM__API_KEY": "sk\n"}, "must be of printable ASCII characters without spaces"),
+    ({"GATEWAY_UPSTREAM__ADMIN_KEY": "sk\n"}, "must be of printable ASCII characters without spaces"),
+    ({"GATEWAY_UPSTREAM__PROJECT": "proj 1"}, "must be of printable ASCII characters without spaces"),
     ({"GATEWAY_UPSTREAM__BASE_URL": "api.openai.com"}, "must be a URL: http://host or https://host"),
     ({"GATEWAY_UPSTREAM__BASE_URL": "https://"}, "must be a URL: http://host or https://host"),
     ({"GATEWAY_UPSTREAM__BASE_URL": "https://[::1"}, "must be a URL: http://host or https://host"),
@@ -324,6 +331,7 @@ def test_every_secret_can_be_read_from_a_file() -> None:
         ("GATEWAY_REDIS_URL_FILE", "redis://cache", lambda settings: settings.redis_url),
         ("GATEWAY_DATABASE_URL_FILE", "sqlite:///x.db", lambda settings: settings.database_url),
         ("GATEWAY_UPSTREAM__API_KEY_FILE", "sk-1", lambda settings: settings.upstream.api_key),
+        ("GATEWAY_UPSTREAM__ADMIN_KEY_FILE", "sk-1", lambda settings: settings.upstream.admin_key),
         ("GATEWAY_ALERTS__WEBHOOK_URL_FILE", "https://h", lambda settings: settings.alerts.webhook_url),
         ("GATEWAY_ALERTS__WEBHOOK_SECRET_FILE", PEPPER, lambda settings: settings.alerts.webhook_secret),
     ],
@@ -381,6 +389,7 @@ ALL_SECRET = {
     "GATEWAY_KEY_PEPPER": "hush-hush-hush-hush",
     "GATEWAY_ADMIN_TOKEN": "hush",
     "GATEWAY_UPSTREAM__API_KEY": "hush",
+    "GATEWAY_UPSTREAM__ADMIN_KEY": "hush",
     "GATEWAY_UPSTREAMS__EU__BASE_URL": "https://eu",
     "GATEWAY_UPSTREAMS__EU__API_KEY": "hush",
     "GATEWAY_REDIS_URL": "redis+sentinel://:hush@cache/main",

@@ -1,6 +1,7 @@
 """The operators' listener: what is open, what wants the token, and what it answers."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -11,14 +12,18 @@ from pydantic import SecretStr
 
 from gateway.admin.limits_page import LimitsPage
 from gateway.admin.operators import Operators
+from gateway.admin.organization_page import OrganizationPage
 from gateway.auth.memory import MemoryKeyStore
 from gateway.core.errors import StoreUnavailable
 from gateway.core.policy import Catalogue, Policy
+from gateway.local_answers import LocalAnswers
 from gateway.metering.interfaces import Admission, UsageRow
+from gateway.metering.reports.turns import Turns
 from gateway.policies.policy_set import PolicySet, TeamPolicies
 from gateway.telemetry.metrics import Metrics
 from tests.support.clock import ManualClock
 from tests.support.limit_store import LimitStore
+from tests.support.memory import MemoryUsage
 
 TOKEN = "a token for tests only"
 ENTRY = {"authorization": f"Bearer {TOKEN}"}
@@ -47,7 +52,13 @@ class MemoryReports:
         self.asked: list[tuple[tuple[str, ...], int | None, int | None]] = []
         self.away = False
 
-    async def usage(self, by: Sequence[str], since: int | None, until: int | None) -> Sequence[UsageRow]:
+    async def usage(
+        self,
+        by: Sequence[str],
+        since: int | None,
+        until: int | None,
+        only: Mapping[str, str] = MappingProxyType({}),
+    ) -> Sequence[UsageRow]:
         if self.away:
             raise StoreUnavailable("the password is hush")
         if not set(by) <= {"team", "model", "key", "day", "endpoint"}:
@@ -70,6 +81,12 @@ def limits_page() -> LimitsPage:
     )
 
 
+def organization_page() -> OrganizationPage:
+    """The usage of a house that nobody used."""
+    answers = LocalAnswers(usage=MemoryUsage(), turns=Turns(most=1, patience=1.0), clock=ManualClock())
+    return OrganizationPage(answers=answers)
+
+
 class House:
     """What the operators look at."""
 
@@ -83,6 +100,7 @@ class House:
             metrics=self.metrics,
             reports=self.reports,
             limits=limits_page(),
+            organization=organization_page(),
             token=None if token is None else SecretStr(token),
             is_ready=lambda: self.ready,
             policy_version=lambda: "5f3c",
@@ -161,7 +179,16 @@ async def test_no_health_check_needs_the_ledger(client: Client, house: House, pa
 
 
 @pytest.mark.parametrize(
-    "path", ["/admin/usage", "/admin/policy", "/admin/limits", "/admin", "/admin/nothing", "/%61dmin/usage"]
+    "path",
+    [
+        *("/admin/usage", "/admin/policy", "/admin/limits", "/admin", "/admin/nothing", "/%61dmin/usage"),
+        *(
+            "/v1/organization/costs",
+            "/v1/organization/usage/completions",
+            "/%761/organization/costs",
+            "/v1/x",
+        ),
+    ],
 )
 @pytest.mark.parametrize(
     "headers",

@@ -1,5 +1,7 @@
 """How a database is opened, and what becomes of transactions that go wrong."""
 
+import sys
+from asyncio.subprocess import PIPE, create_subprocess_exec
 from pathlib import Path
 from threading import Event
 
@@ -10,7 +12,23 @@ from sqlalchemy.exc import IntegrityError
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database, open_database
 from gateway.database.tables import WORKERS
-from tests.support.database import open_file
+from tests.support.database import open_file, open_url
+from tests.support.postgres import PostgresServer
+
+OPENS_FILES = """
+import sys
+from gateway.core.errors import StoreUnavailable
+from gateway.database.engine import open_database
+for line in sys.stdin:
+    database = open_database(f"sqlite:///{line.strip()}")
+    try:
+        with database.transaction(writes=True):
+            print("opened", flush=True)
+    except StoreUnavailable as error:
+        print(error, flush=True)
+    database.engine.dispose()
+"""
+"""A process that opens the files that it is told, and says whether it could."""
 
 
 def add(worker: str, connection: Connection) -> None:
@@ -106,6 +124,40 @@ async def test_nobody_waits_longer_than_the_time_out(database: Database) -> None
     with pytest.raises(StoreUnavailable, match="in time"):
         await database.read(lambda _: over.wait(10), timeout=0.01)
     over.set()
+
+
+async def test_several_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    command = sys.executable, "-c", OPENS_FILES
+    processes = [await create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE) for _ in range(4)]
+    said = set()
+    for number in range(100):
+        for process in processes:
+            process.stdin.write(f"{tmp_path / str(number)}.db\n".encode())
+        said |= {await process.stdout.readline() for process in processes}
+    for process in processes:
+        process.stdin.close()
+        await process.wait()
+    assert said == {b"opened\n"}
+
+
+async def test_a_server_that_is_away_is_told(own_postgres_server: PostgresServer) -> None:
+    own_postgres_server.stop()
+    async with open_url(own_postgres_server.url()) as database:
+        with pytest.raises(StoreUnavailable):
+            await database.read(lambda connection: connection.execute(text("SELECT 1")))
+
+
+async def test_a_server_that_was_killed_is_used_again_when_it_is_back(
+    own_postgres_server: PostgresServer,
+) -> None:
+    def read(connection: Connection) -> object:
+        return connection.execute(text("SELECT 1")).scalar_one()
+
+    async with open_url(own_postgres_server.url()) as database:
+        assert await database.read(read) == 1
+        own_postgres_server.kill()
+        own_postgres_server.start()
+        assert await database.read(read) == 1
 
 
 async def test_a_write_transaction_takes_its_turn_from_the_beginning(database: Database, path: Path) -> None:

@@ -1,7 +1,6 @@
 """The fast lane: whole transactions in order, and a fresh start after a failure."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select, text
@@ -11,6 +10,14 @@ from gateway.database.engine import Database
 from gateway.database.statements import insertion, replacement
 from gateway.database.tables import WORKERS
 from gateway.database.writer import Writer
+from tests.support.database import open_url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Of either engine."""
+    async with open_url(database_url) as database:
+        yield database
 
 
 @pytest.fixture
@@ -18,6 +25,9 @@ async def writer(database: Database) -> AsyncIterator[Writer]:
     writer = Writer(database)
     yield writer
     writer.close()
+
+
+NOWHERE = "INSERT INTO nowhere VALUES (1)"
 
 
 @pytest.fixture
@@ -47,13 +57,13 @@ async def test_of_a_hand_over_that_fails_nothing_is_written(
     writer: Writer, database: Database, insert: str
 ) -> None:
     with pytest.raises(StoreUnavailable):
-        await writer.write([(insert, [("a", 1)]), ("INSERT INTO nowhere VALUES (?)", [(1,)])])
+        await writer.write([(insert, [("a", 1)]), (NOWHERE, [()])])
     assert await database.read(leases) == {}
 
 
 async def test_the_next_hand_over_begins_afresh(writer: Writer, database: Database, insert: str) -> None:
     with pytest.raises(StoreUnavailable):
-        await writer.write([("INSERT INTO nowhere VALUES (?)", [(1,)])])
+        await writer.write([(NOWHERE, [()])])
     await writer.write([(insert, [("a", 1)])])
     assert await database.read(leases) == {"a": 1}
 
@@ -61,7 +71,7 @@ async def test_the_next_hand_over_begins_afresh(writer: Writer, database: Databa
 async def test_a_value_that_the_driver_cannot_take_is_told_to_the_one_who_waits(
     writer: Writer, insert: str
 ) -> None:
-    with pytest.raises(OverflowError):
+    with pytest.raises((OverflowError, StoreUnavailable)):
         await writer.write([(insert, [("a", 2**63)])])
 
 
@@ -74,9 +84,16 @@ async def test_what_was_handed_over_before_the_close_is_written(
     assert await database.read(leases) == {"a": 1}
 
 
-async def test_a_file_that_was_replaced_meanwhile_is_an_error_and_not_a_hang(
-    writer: Writer, database: Database, path: Path, insert: str
+async def test_after_the_wait_the_thread_has_ended(writer: Writer, insert: str) -> None:
+    await writer.write([(insert, [("a", 1)])])
+    writer.close()
+    writer.wait(30.0)
+    assert not writer._thread.is_alive()
+
+
+async def test_a_table_that_is_gone_is_an_error_and_not_a_hang(
+    writer: Writer, database: Database, insert: str
 ) -> None:
     await database.write(lambda connection: connection.execute(text("DROP TABLE workers")))
-    with pytest.raises(StoreUnavailable, match="no such table"):
+    with pytest.raises(StoreUnavailable, match="workers"):
         await writer.write([(insert, [("a", 1)])])

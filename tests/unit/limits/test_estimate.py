@@ -13,13 +13,17 @@ from gateway.core.endpoint import Dialect, Endpoint
 from gateway.core.policy import Model
 from gateway.core.principal import Principal
 from gateway.limits.estimate import (
+    REASONING_PER_SECOND,
     TYPICAL_OUTPUT,
+    TYPICAL_REASONING,
     WEIGHT,
     TypicalOutputs,
     cap_of,
     expected_output,
     most_input,
     most_output,
+    most_read,
+    unseen_reasoning,
 )
 from gateway.wire.parse import parse_json
 from gateway.wire.tokens import Tokenizer
@@ -158,7 +162,119 @@ def test_the_habit_that_was_unused_the_longest_is_forgotten() -> None:
     assert known == [True, False, True]
 
 
+# The reasoning that nobody sees.
+
+OTHER = Principal(subject="bot", team="other", key_id="k2", key_name="web")
+
+
+@pytest.mark.parametrize(
+    ("asked", "tokens"),
+    [
+        (call(), 0),
+        (call(reasoning_effort="low"), TYPICAL_REASONING),
+        (call(reasoning_effort="low", n=3), 3 * TYPICAL_REASONING),
+        (call(reasoning_effort="none"), 0),
+        (call(reasoning_effort=None), 0),
+        (responses(reasoning={"effort": "high"}), TYPICAL_REASONING),
+        (responses(reasoning={"summary": "auto"}), TYPICAL_REASONING),
+        (responses(reasoning={"effort": "none"}), 0),
+        (responses(reasoning=None), 0),
+        (call(Dialect.PLAIN, "embeddings", reasoning_effort="low"), 0),
+    ],
+)
+def test_before_anything_is_learnt_who_asks_for_reasoning_gets_it(asked: Call, tokens: int) -> None:
+    assert TypicalOutputs().reasoning_of(PRINCIPAL, MODEL, asked) == tokens
+
+
+def test_the_reasoning_of_whole_answers_is_learnt() -> None:
+    outputs = TypicalOutputs()
+    for _ in range(3):
+        outputs.learn(PRINCIPAL, MODEL, call(n=2), 500, 200)
+    assert outputs.reasoning_of(PRINCIPAL, MODEL, call()) == 100
+    assert outputs.reasoning_of(PRINCIPAL, MODEL, call(n=2)) == 200
+
+
+def test_a_call_that_switches_reasoning_off_has_none() -> None:
+    outputs = TypicalOutputs()
+    outputs.learn(PRINCIPAL, MODEL, call(), 500, 200)
+    assert outputs.reasoning_of(PRINCIPAL, MODEL, call(reasoning_effort="none")) == 0
+
+
+def test_who_has_no_habit_is_supposed_to_be_like_the_others() -> None:
+    outputs = TypicalOutputs()
+    outputs.learn(PRINCIPAL, MODEL, call(), 500, 200)
+    outputs.learn(PRINCIPAL, MODEL, call(), 500, 0)
+    assert outputs.reasoning_of(OTHER, MODEL, call()) == 175
+    outputs.learn(OTHER, MODEL, call(), 500, 10)
+    assert outputs.reasoning_of(OTHER, MODEL, call()) == 10
+
+
+def test_a_model_that_does_not_reason_is_known_not_to() -> None:
+    outputs = TypicalOutputs()
+    outputs.learn(PRINCIPAL, MODEL, call(), 500, 0)
+    assert outputs.reasoning_of(PRINCIPAL, MODEL, call(reasoning_effort="high")) == 0
+
+
+def test_what_was_not_told_of_reasoning_is_not_learnt() -> None:
+    outputs = TypicalOutputs()
+    outputs.learn(PRINCIPAL, MODEL, call(), 500)
+    assert outputs.reasoning_of(PRINCIPAL, MODEL, call(reasoning_effort="high")) == TYPICAL_REASONING
+
+
+@pytest.mark.parametrize(
+    ("facts", "tokens"),
+    [
+        ({}, 100),
+        ({"passed": 200}, 56),
+        ({"passed": 300}, 0),
+        ({"most": 60}, 50),
+        ({"most": 5}, 0),
+        ({"passed": 0}, 100),
+        ({"passed": 0, "seconds": 0.5}, REASONING_PER_SECOND // 2),
+        ({"passed": 0, "seconds": 0.0}, 0),
+        ({"seconds": 0.0}, 100),
+    ],
+    ids=repr,
+)
+def test_unseen_reasoning_is_the_typical_within_time_reserve_and_allowance(
+    facts: dict[str, Any], tokens: int
+) -> None:
+    usual = {"passed": 10, "seconds": 60.0, "reserved": 256, "most": None}
+    assert unseen_reasoning(100, **{**usual, **facts}) == tokens
+
+
+@given(*[st.integers(0, 10**6)] * 4, st.floats(0, 10**6))
+def test_unseen_reasoning_is_never_more_than_typical_reserved_and_allowed(
+    typical: int, passed: int, reserved: int, most: int, seconds: float
+) -> None:
+    unseen = unseen_reasoning(typical, passed=passed, seconds=seconds, reserved=reserved, most=most)
+    assert 0 <= unseen <= typical
+    assert passed + unseen <= max(passed, min(reserved, most))
+
+
 # The most.
+
+
+@pytest.mark.parametrize(
+    ("asked", "tokens"),
+    [
+        (call(), 8292),
+        (call(tools=[{"type": "function"}]), 8292),
+        (call(tools=[{"type": "web_search"}]), None),
+        (call(web_search_options={}), None),
+        (call(family="completions", prompt=["a", "b"]), 2 * 8292),
+        (call(family="completions", prompt=[1, 2]), 8292),
+        (call(Dialect.PLAIN, "embeddings", input=["a", "b", "c"]), 3 * 8292),
+        (call(Dialect.PLAIN, "embeddings", input=[1, 2, 3]), 8292),
+        (call(Dialect.PLAIN, "embeddings", input=[]), 8292),
+        (responses(input=[{"role": "user"}, {"role": "user"}]), 8292),
+    ],
+)
+def test_no_provider_can_have_read_more_than_the_model_holds_for_each_input(
+    asked: Call, tokens: int | None
+) -> None:
+    assert most_read(asked, SHORT) == tokens
+    assert most_read(asked, MODEL) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,12 @@ from gateway.policies.compiler import compile_policies, version_of
 from gateway.policies.problems import BrokenPolicies
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "policies"
-PLACES = {"organization": "organization.yaml", "models": "models.yaml", "teams": "teams/{}.yaml"}
+PLACES = {
+    "organization": "organization.yaml",
+    "models": "models.yaml",
+    "prices": "prices.yaml",
+    "teams": "teams/{}.yaml",
+}
 WRONG = sorted(path for path in GOLDEN.glob("*/*.yaml") if path.parent.name in PLACES)
 
 KNOWN = {"upstreams": frozenset({"openai"}), "endpoints": frozenset({"chat_completions", "responses"})}
@@ -38,6 +43,7 @@ def test_every_mistake_of_every_file_is_told_at_once() -> None:
     files = good_files()
     files["organization.yaml"] = b"limts: {}"
     files["models.yaml"] = b"models:\n  gpt-4o: {upstream: nowhere}\n"
+    files["prices.yaml"] = b"models:\n  gpt-4o: {input: -1}\n"
     files["teams/search.yaml"] = b"team: search\nlimits:\n  a: {tokens: -1}\n"
 
     with pytest.raises(BrokenPolicies) as broken:
@@ -46,6 +52,7 @@ def test_every_mistake_of_every_file_is_told_at_once() -> None:
     assert [(problem.file, problem.line) for problem in broken.value.problems] == [
         ("models.yaml", 2),
         ("organization.yaml", 1),
+        ("prices.yaml", 2),
         ("teams/search.yaml", 3),
         ("teams/search.yaml", 3),
     ]
@@ -63,7 +70,7 @@ def test_the_version_is_short_and_the_same_for_the_same_files() -> None:
     "change",
     [
         lambda files: files.update({"models.yaml": files["models.yaml"] + b"\n"}),
-        lambda files: files.update({"models.yaml": files["models.yaml"].replace(b"10", b"11")}),
+        lambda files: files.update({"models.yaml": files["prices.yaml"].replace(b"10", b"11")}),
         lambda files: files.update({"teams/b.yaml": b""}),
         lambda files: files.update({"teams/c.yaml": files.pop("teams/search.yaml")}),
     ],
@@ -73,3 +80,30 @@ def test_any_change_of_any_file_is_another_version(change: Callable[[dict[str, b
     change(files)
 
     assert version_of(files) != version_of(good_files())
+
+
+def price_version(**changes: bytes | None) -> str:
+    """Of the good files with some changed, or taken out."""
+    files = good_files() | {f"{name}.yaml": text for name, text in changes.items() if text is not None}
+    for name in [f"{name}.yaml" for name, text in changes.items() if text is None]:
+        del files[name]
+    return compile_policies(files, **KNOWN).catalogue.price_version
+
+
+def test_the_price_book_has_a_version_of_its_own() -> None:
+    assert len(price_version()) == 12
+    assert int(price_version(), 16)
+    assert price_version(prices=b"models: {gpt-4o: {input: 2.50, output: 11}}") != price_version()
+    assert price_version(models=good_files()["models.yaml"] + b"\n") == price_version()
+    assert price_version(organization=b"") == price_version()
+
+
+def test_without_a_price_book_nothing_has_a_price() -> None:
+    files = good_files()
+    del files["prices.yaml"]
+
+    catalogue = compile_policies(files, **KNOWN).catalogue
+
+    assert [model.prices for model in catalogue.models.values()] == [(), ()]
+    assert catalogue.ceiling is None
+    assert catalogue.price_version == price_version(prices=b"")

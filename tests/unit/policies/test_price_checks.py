@@ -11,16 +11,23 @@ Compiled = Callable[..., PolicySet]
 
 MODELS = """
 models:
-  priced: {upstream: openai, max_output: 100, price: {input: 1, output: 2}}
-  endless: {upstream: openai, price: {input: 1, output: 2}}
+  priced: {upstream: openai, max_output: 100}
+  endless: {upstream: openai}
   unpriced: {upstream: openai, max_output: 100}
-  empty: {upstream: openai, max_output: 100, price: {}}
-  embedding: {upstream: openai, price: {input: 1}}
-  free: {upstream: openai, max_output: 100, price: {input: 0, output: 0}}
+  embedding: {upstream: openai}
+  free: {upstream: openai, max_output: 100}
 """
+PRICES = """
+models:
+  priced: {input: 1, output: 2}
+  endless: {input: 1, output: 2}
+  embedding: {input: 1}
+  free: {input: 0, output: 0}
+"""
+CEILING = f"{PRICES}ceiling: {{input: 100, output: 500}}"
 DOLLARS = "{per: team, dollars: 5, every: day}"
 STRICT = "{per: team, tokens: 5, every: day, strict: true}"
-NO_PRICE = "has no price: say it in models.yaml, or narrow the budget's `models`"
+NO_PRICE = "has no price: say it in prices.yaml, or narrow the budget's `models`"
 
 
 @pytest.fixture
@@ -29,7 +36,7 @@ def problems(compiled: Compiled) -> Callable[..., list[str]]:
 
     def told(**texts: str) -> list[str]:
         try:
-            compiled(**{"organization": "models: [priced]", "models": MODELS, **texts})
+            compiled(**{"organization": "models: [priced]", "models": MODELS, "prices": PRICES, **texts})
         except BrokenPolicies as broken:
             return [str(problem) for problem in broken.problems]
         return []
@@ -42,10 +49,42 @@ def test_dollars_can_count_a_model_that_has_a_price(problems: Callable[..., list
     assert problems(organization=f"models: [{model}]\nbudgets: {{a: {DOLLARS}}}") == []
 
 
-@pytest.mark.parametrize("model", ["unpriced", "empty"])
-def test_dollars_cannot_count_a_model_without_a_price(problems: Callable[..., list[str]], model: str) -> None:
-    assert problems(organization=f"models: [{model}]\nbudgets:\n  a: {DOLLARS}") == [
-        f"organization.yaml:3: budgets.a: the budget `a` counts dollars, and the model `{model}` {NO_PRICE}"
+def test_dollars_cannot_count_a_model_without_a_price(problems: Callable[..., list[str]]) -> None:
+    assert problems(organization=f"models: [unpriced]\nbudgets:\n  a: {DOLLARS}") == [
+        f"organization.yaml:3: budgets.a: the budget `a` counts dollars, and the model `unpriced` {NO_PRICE}"
+    ]
+
+
+@pytest.mark.parametrize("word", ["ceiling", "refuse"])
+def test_dollars_can_count_what_has_a_ceiling_or_is_refused(
+    problems: Callable[..., list[str]], word: str
+) -> None:
+    text = f"models: [unpriced]\nunpriced: {word}\nbudgets: {{a: {DOLLARS}}}"
+
+    assert problems(organization=text, prices=CEILING) == []
+
+
+def test_a_ceiling_is_charged_where_the_book_has_one(problems: Callable[..., list[str]]) -> None:
+    why = "prices.yaml has no `ceiling`: say there what is charged for what has no price"
+
+    assert problems(organization="unpriced: ceiling") == [f"organization.yaml:1: unpriced: {why}"]
+    assert problems(search="team: search\nkeys:\n  k: {unpriced: ceiling}") == [
+        f"teams/search.yaml:3: keys.k.unpriced: {why}"
+    ]
+
+
+def test_whoever_takes_the_ceiling_away_is_told_what_it_was_good_for(
+    problems: Callable[..., list[str]],
+) -> None:
+    organization = f"models: [unpriced]\nunpriced: ceiling\nbudgets: {{a: {DOLLARS}}}"
+
+    told = problems(
+        organization=organization, prices=CEILING, search="team: search\nkeys:\n  k:\n    unpriced: alarm"
+    )
+
+    assert told == [
+        "teams/search.yaml:4: keys.k.unpriced: the inherited budget `a` counts dollars, "
+        f"and the model `unpriced` {NO_PRICE}"
     ]
 
 
@@ -76,7 +115,7 @@ def test_a_budget_that_only_watches_needs_prices_too(problems: Callable[..., lis
 def test_a_list_that_stops_nobody_permits_every_model(problems: Callable[..., list[str]], mode: str) -> None:
     text = f"models: {{allow: [priced], mode: {mode}}}\nbudgets:\n  a: {DOLLARS}"
 
-    assert [problem.split(": ")[1] for problem in problems(organization=text)] == ["budgets.a"] * 2
+    assert [problem.split(": ")[1] for problem in problems(organization=text)] == ["budgets.a"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +124,7 @@ def test_a_list_that_stops_nobody_permits_every_model(problems: Callable[..., li
         ("models: [priced, endless]", []),
         ("models: [priced, unpriced]", ["teams/search.yaml:2: models.1"]),
         ("models:\n  allow:\n    - priced\n    - un*", ["teams/search.yaml:5: models.allow.1"]),
-        ("models:\n  allow: [priced]\n  mode: warn", ["teams/search.yaml:4: models.mode"] * 2),
+        ("models:\n  allow: [priced]\n  mode: warn", ["teams/search.yaml:4: models.mode"]),
         ("budgets:\n  a: {mode: off}\nmodels: [unpriced]", []),
         (
             "models: [unpriced]\nbudgets:\n  a: {per: team, dollars: 1, every: day}",
@@ -167,7 +206,7 @@ def test_whatever_counts_answers_must_know_the_longest(problems: Callable[..., l
     assert len(problems(organization=f"models: [endless]\nbudgets: {{a: {budget}}}")) == 1
 
 
-@pytest.mark.parametrize("broken", ["organization", "models"])
+@pytest.mark.parametrize("broken", ["organization", "models", "prices"])
 def test_while_a_file_that_it_needs_is_broken_nothing_is_judged(
     problems: Callable[..., list[str]], broken: str
 ) -> None:

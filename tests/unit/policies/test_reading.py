@@ -11,6 +11,7 @@ from gateway.policies.schema import FileKind, Organization
     [
         ("organization.yaml", FileKind.ORGANIZATION),
         ("models.yaml", FileKind.MODELS),
+        ("prices.yaml", FileKind.PRICES),
         ("teams/search.yaml", FileKind.TEAM),
         ("team-search.yaml", FileKind.TEAM),
         ("teams/models.yaml", FileKind.TEAM),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from gateway.core.decision import Mode
-from gateway.core.policy import Budget, Counted, Limit, Period, Scope
+from gateway.core.policy import Budget, Counted, Limit, Period, Scope, Unpriced, WhenClientLeaves
 from gateway.policies.limit_rules import LimitSpelling
 from gateway.policies.policy_set import PolicySet
 from gateway.policies.resolve import merged
@@ -230,3 +230,48 @@ def test_nothing_is_allowed_that_nobody_allows(compiled: Compiled) -> None:
 
     assert policy.models.names == ()
     assert policy.objects is Mode.ENFORCE
+
+
+def test_nobody_is_refused_and_no_answer_drained_unless_it_is_said(compiled: Compiled) -> None:
+    policy = compiled().teams["search"].policy
+
+    assert (policy.unpriced, policy.when_client_leaves, policy.cost_centre) == (
+        Unpriced.ALARM,
+        WhenClientLeaves.CANCEL,
+        "",
+    )
+
+
+def test_what_is_done_without_a_price_or_a_client_is_inherited(compiled: Compiled) -> None:
+    teams = compiled(
+        organization="models: [gpt-4o]\nunpriced: refuse\nwhen_client_leaves: drain",
+        search="team: search\nunpriced: ceiling\nkeys:\n  nightly: {when_client_leaves: cancel}",
+        ads="team: ads",
+        prices="ceiling: {input: 100}",
+    ).teams
+
+    said = {
+        name: (policy.unpriced, policy.when_client_leaves)
+        for name, policy in {
+            "ads": teams["ads"].policy,
+            "search": teams["search"].policy,
+            "nightly": teams["search"].keys["nightly"],
+        }.items()
+    }
+    assert said == {
+        "ads": (Unpriced.REFUSE, WhenClientLeaves.DRAIN),
+        "search": (Unpriced.CEILING, WhenClientLeaves.DRAIN),
+        "nightly": (Unpriced.CEILING, WhenClientLeaves.CANCEL),
+    }
+
+
+def test_a_key_is_charged_to_its_teams_cost_centre_or_to_its_own(compiled: Compiled) -> None:
+    team = compiled(
+        search='team: search\ncost_centre: "0815"\nkeys:\n  a: {cost_centre: "0816"}\n  b: {}'
+    ).teams["search"]
+
+    assert (team.policy.cost_centre, team.keys["a"].cost_centre, team.keys["b"].cost_centre) == (
+        "0815",
+        "0816",
+        "0815",
+    )

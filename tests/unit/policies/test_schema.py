@@ -6,42 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.core.decision import Mode
-from gateway.core.policy import AllowList, Price
+from gateway.core.policy import AllowList, Price, Rates
+from gateway.policies.price_lines import Prices
 from gateway.policies.schema import (
     FileKind,
     Models,
     ModelSpelling,
     Organization,
-    PriceSpelling,
     Team,
     json_schema,
 )
-
-
-@pytest.mark.parametrize(
-    ("dollars", "micro"), [(2.50, 2_500_000), ("2.50", 2_500_000), (10, 10_000_000), (0, 0), ("0.000001", 1)]
-)
-def test_a_price_in_dollars_becomes_whole_micro_dollars(dollars: Any, micro: int) -> None:
-    assert PriceSpelling(input=dollars).compiled() == Price(input=micro)
-
-
-@pytest.mark.parametrize("dollars", [-1, 0.0000001, "cheap", float("nan"), float("inf"), True, 10**7])
-def test_an_impossible_price_is_refused(dollars: Any) -> None:
-    with pytest.raises(ValidationError):
-        PriceSpelling(input=dollars)
-
-
-def test_every_unit_of_a_price_can_be_said() -> None:
-    units = list(Price.__dataclass_fields__)
-
-    price = PriceSpelling(**dict.fromkeys(units, 1)).compiled()
-
-    assert price == Price(**dict.fromkeys(units, 1_000_000))
-
-
-def test_a_free_model_has_a_price_and_a_model_without_a_price_has_none() -> None:
-    assert ModelSpelling(upstream="openai", price={"input": 0}).compiled("free").price == Price(input=0)
-    assert ModelSpelling(upstream="openai").compiled("unpriced").price is None
 
 
 def test_a_model_is_called_the_same_upstream_unless_it_says_otherwise() -> None:
@@ -53,6 +27,17 @@ def test_a_deprecation_is_a_date() -> None:
     model = ModelSpelling(upstream="openai", deprecated="2027-01-14").compiled("gpt-4o")
 
     assert model.deprecated == "2027-01-14"
+
+
+def test_a_model_has_the_lines_of_the_book_that_bear_its_name() -> None:
+    models = Models.model_validate({"models": {"a": {"upstream": "openai"}, "b": {"upstream": "openai"}}})
+    book = Prices.model_validate({"models": {"a": {"input": 1}}, "ceiling": {"input": 100}})
+
+    catalogue = models.compiled(book, "77d1")
+
+    assert catalogue.models["a"].prices == (Price(Rates(input=1_000_000)),)
+    assert catalogue.models["b"].prices == ()
+    assert (catalogue.price_version, catalogue.ceiling) == ("77d1", Rates(input=100_000_000))
 
 
 def test_a_catalogue_finds_models_by_their_aliases() -> None:
@@ -98,9 +83,8 @@ def test_the_schema_of_a_file_describes_every_key_and_closes_every_object(kind: 
     objects = {name: node for name, node in schema["$defs"].items() if "properties" in node}
     assert len(schema["anyOf"]) == 1
     assert all(node["additionalProperties"] is False for node in objects.values())
-    rules = {name: node for name, node in objects.items() if name != "PriceSpelling"}
-    missing = [f"{name}.{key}" for name, node in rules.items() for key in node["properties"]]
-    missing = [key for key in missing if "description" not in _property(rules, key) and key not in OBVIOUS]
+    missing = [f"{name}.{key}" for name, node in objects.items() for key in node["properties"]]
+    missing = [key for key in missing if "description" not in _property(objects, key) and key not in OBVIOUS]
     assert missing == []
 
 
@@ -126,6 +110,7 @@ def test_the_schema_of_all_files_has_one_alternative_for_each_kind() -> None:
     assert [file["$ref"] for file in json_schema()["anyOf"]] == [
         "#/$defs/Organization",
         "#/$defs/Models",
+        "#/$defs/Prices",
         "#/$defs/Team",
     ]
 

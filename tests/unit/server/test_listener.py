@@ -181,6 +181,14 @@ async def test_what_takes_too_long_is_ended_and_told_so() -> None:
         assert not answer.whole
 
 
+async def test_what_is_ended_is_over_when_the_drain_is() -> None:
+    async with opened(drain_seconds=0) as house, connected(house.listener.address) as wire:
+        await wire.send(get("/"))
+        await house.began.wait()
+        await house.listener.drain()
+        assert house.gate.inside == 0
+
+
 async def test_a_drain_that_is_cut_short_says_so() -> None:
     async with opened(drain_seconds=0.05) as house, connected(house.listener.address) as wire:
         await wire.send(get())

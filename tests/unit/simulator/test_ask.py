@@ -79,3 +79,17 @@ def test_an_empty_body_has_no_members() -> None:
 )
 def test_a_fault_is_asked_for_in_metadata_or_in_a_form_field(body: dict[str, Any]) -> None:
     assert ask(**body).fault() == "cut"
+
+
+@pytest.mark.parametrize(
+    ("asked", "tier"),
+    [
+        ("flex", "flex"),
+        ("priority", "priority"),
+        ("default", "default"),
+        ("auto", "default"),
+        (None, "default"),
+    ],
+)
+def test_the_tier_that_answers_is_the_one_that_was_asked_for(asked: str | None, tier: str) -> None:
+    assert Ask(model="gpt-4o", body={"service_tier": asked}, created=0).tier == tier

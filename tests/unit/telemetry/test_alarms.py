@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.core.errors import ErrorCode, GatewayError, StoreUnavailable
+from gateway.core.usage import Doubt
 from gateway.telemetry.alarms import Alarms, BudgetAlert
 from gateway.telemetry.metrics import Metrics
 from tests.support.clock import ManualClock
@@ -67,6 +69,12 @@ TROUBLES: list[tuple[str, Tell, Tell, list[tuple[str, str, str | None]]]] = [
         [("ledger_away", "error", "the disk is full"), ("ledger_back", "warning", None)],
     ),
     (
+        "database",
+        lambda alarms: alarms.database(AWAY),
+        lambda alarms: alarms.database(None),
+        [("database_away", "error", "the disk is full"), ("database_back", "warning", None)],
+    ),
+    (
         "keys",
         lambda alarms: alarms.keys(AWAY),
         lambda alarms: alarms.keys(None),
@@ -93,6 +101,28 @@ def test_trouble_with_keys_that_lasts_is_told_once() -> None:
     for trouble in (None, AWAY, AWAY, None, None):
         desk.alarms.keys(trouble)
     assert [event for event, _, _ in desk.told] == ["keys_away", "keys_back"]
+
+
+def test_a_damaged_journal_names_the_file_in_which_the_part_is_kept() -> None:
+    desk = Desk()
+    desk.alarms.journal_damaged(Path("wrk_1.damaged"), "the disk has altered it")
+    (line,) = desk.log.lines
+    assert (line["event"], line["level"], line["file"]) == ("journal_damaged", "error", "wrk_1.damaged")
+    assert desk.metric("gateway_journal_damaged_total") == "1.0"
+
+
+def test_a_journal_that_is_left_tells_its_lines() -> None:
+    desk = Desk()
+    desk.alarms.journal_left(7)
+    (line,) = desk.log.lines
+    assert (line["event"], line["level"], line["lines"]) == ("journal_left", "warning", 7)
+
+
+def test_what_waits_in_the_journal_is_shown() -> None:
+    desk = Desk()
+    desk.alarms.journal(lines=3, size=900, age=1.5)
+    names = ("lines", "bytes", "oldest_seconds")
+    assert [desk.metric(f"gateway_journal_{name}") for name in names] == ["3.0", "900.0", "1.5"]
 
 
 def test_a_leak_names_its_exchange() -> None:
@@ -129,6 +159,59 @@ def test_every_request_that_is_none_has_a_name_of_its_own() -> None:
     names = {desk.alarms.malformed(error) for _ in range(3)}
     assert len(names) == 3
     assert all(name.startswith("req_") for name in names)
+
+
+class TestUnpriced:
+    def test_it_is_told_once_for_each_model_and_tier(self) -> None:
+        desk = Desk()
+        for _ in range(3):
+            desk.alarms.unpriced("gpt-5", "", "nothing")
+            desk.alarms.unpriced("gpt-5", "flex", "ceiling")
+            desk.alarms.unpriced("gpt-4o", "", "nothing")
+        told = [
+            (line["event"], line["level"], line["model"], line["service_tier"], line["priced_by"])
+            for line in desk.log.lines
+        ]
+        assert told == [
+            ("attempt_unpriced", "warning", "gpt-5", "standard", "nothing"),
+            ("attempt_unpriced", "warning", "gpt-5", "flex", "ceiling"),
+            ("attempt_unpriced", "warning", "gpt-4o", "standard", "nothing"),
+        ]
+
+    def test_an_upstream_that_invents_tiers_does_not_fill_the_log(self) -> None:
+        desk = Desk()
+        for number in range(1_500):
+            desk.alarms.unpriced("gpt-5", f"tier-{number}", "nothing")
+        assert len(desk.told) == 1_000
+
+
+class TestDoubtfulUsage:
+    def test_each_is_counted(self) -> None:
+        desk = Desk()
+        for _ in range(3):
+            desk.alarms.doubtful_usage("openai", Doubt.NEGATIVE)
+        name = 'gateway_doubtful_usage_total{reason="negative",upstream="openai"}'
+        assert desk.metric(name) == "3.0"
+
+    def test_it_is_told_now_and_then(self) -> None:
+        log, clock = Log(), ManualClock()
+        alarms = Alarms(metrics=Metrics(), log=log.logger, clock=clock)
+        for _ in range(5):
+            alarms.doubtful_usage("openai", Doubt.NEGATIVE)
+        clock.advance(600)
+        alarms.doubtful_usage("openai", Doubt.NEGATIVE)
+        told = [(line["event"], line["upstream"], line["reason"], line["answers"]) for line in log.lines]
+        assert told == [
+            ("doubtful_usage", "openai", "negative", 1),
+            ("doubtful_usage", "openai", "negative", 5),
+        ]
+
+    def test_each_upstream_and_each_reason_is_told_by_itself(self) -> None:
+        desk = Desk()
+        for upstream in ("openai", "azure"):
+            for doubt in (Doubt.LATE, Doubt.ZERO):
+                desk.alarms.doubtful_usage(upstream, doubt)
+        assert len(desk.told) == 4
 
 
 class TestBudgets:

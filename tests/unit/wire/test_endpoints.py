@@ -27,6 +27,13 @@ SERVED_PATHS = {
     "POST /v1/audio/translations",
     "GET /v1/models",
     "GET /v1/models/{model}",
+    "GET /v1/organization/usage/completions",
+    "GET /v1/organization/usage/embeddings",
+    "GET /v1/organization/usage/moderations",
+    "GET /v1/organization/usage/images",
+    "GET /v1/organization/usage/audio_speeches",
+    "GET /v1/organization/usage/audio_transcriptions",
+    "GET /v1/organization/costs",
 }
 
 REFUSED_PATHS = [
@@ -53,7 +60,7 @@ REFUSED_PATHS = [
     "POST /v1/containers",
     "POST /v1/evals",
     "POST /v1/audio/voices",
-    "GET /v1/organization/usage/completions",
+    "GET /v1/organization/usage/vector_stores",
     "POST /v1/organization/admin_api_keys",
     "GET /v1/projects/proj_1/roles",
     "POST /v1/engines/davinci/completions",
@@ -219,9 +226,11 @@ def test_a_model_must_be_named_where_there_is_no_default(name: str, default: str
     assert ENDPOINTS[name].model is (ModelRule.OPTIONAL if default else ModelRule.REQUIRED)
 
 
-@pytest.mark.parametrize("name", ["models", "model"])
-def test_the_catalogue_is_answered_by_the_gateway_itself(name: str) -> None:
-    assert ENDPOINTS[name].local
+def test_models_and_usage_are_answered_by_the_gateway_itself() -> None:
+    assert {endpoint.name for endpoint in SERVED if endpoint.local} == {
+        *("models", "model", "usage_completions", "usage_embeddings", "usage_moderations", "usage_images"),
+        *("usage_audio_speeches", "usage_audio_transcriptions", "usage_costs"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -229,7 +238,7 @@ def test_the_catalogue_is_answered_by_the_gateway_itself(name: str) -> None:
     [
         ("POST /v1/files", "owners"),
         ("GET /v1/realtime", "WebSocket"),
-        ("GET /v1/organization/costs", "organization"),
+        ("GET /v1/organization/projects", "organization"),
         ("GET /v1/engines", "shut it down"),
     ],
 )

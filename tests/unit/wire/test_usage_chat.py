@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.usage import Observed, Usage, UsageSource
+from gateway.core.usage import Doubt, Observed, Usage, UsageSource
 from gateway.wire.sse import LONGEST
 from gateway.wire.usage_chat import ChatStream
 
@@ -191,10 +191,28 @@ def test_the_last_usage_counts_where_every_chunk_has_one() -> None:
     assert stream.observed().usage == Usage(UsageSource.PROVIDER, input_tokens=9, output_tokens=3)
 
 
-def test_usage_that_makes_no_sense_does_not_undo_what_was_said_before() -> None:
+def test_the_last_usage_counts_also_when_it_makes_no_sense() -> None:
     stream = reader()
     relay(stream, [event(body(usage=USAGE)), event(body(usage={"prompt_tokens": -1}))])
+    assert (stream.observed().usage, stream.observed().doubt) == (None, Doubt.NEGATIVE)
+
+
+def test_a_report_that_is_null_is_none() -> None:
+    stream = reader()
+    relay(stream, [event(body(usage=USAGE)), event(body(usage=None)), event(body())])
     assert stream.observed().usage == COUNTED
+
+
+def test_usage_after_the_end_is_late() -> None:
+    stream = reader()
+    relay(stream, [event(body()), DONE, extra()])
+    assert (stream.observed().usage, stream.observed().doubt) == (None, Doubt.LATE)
+
+
+def test_usage_after_the_end_does_not_undo_what_was_said_before() -> None:
+    stream = reader()
+    relay(stream, [extra(), DONE, extra(usage={"prompt_tokens": 1})])
+    assert (stream.observed().usage, stream.observed().doubt) == (COUNTED, None)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
@@ -206,11 +224,17 @@ def test_several_events_may_come_at_once(end: bytes) -> None:
     assert stream.generated_tokens() == len("The quick fox")
 
 
-@pytest.mark.parametrize("usage", [{"prompt_tokens": -1, "completion_tokens": 5}, {}, "many", [1], 5, True])
-def test_usage_that_makes_no_sense_is_absent(usage: object) -> None:
+@pytest.mark.parametrize(
+    ("usage", "doubt"),
+    [
+        ({"prompt_tokens": -1, "completion_tokens": 5}, Doubt.NEGATIVE),
+        *[(junk, Doubt.UNREADABLE) for junk in ({}, "many", [1], 5, True)],
+    ],
+)
+def test_usage_that_makes_no_sense_is_a_doubt(usage: object, doubt: Doubt) -> None:
     stream = reader()
-    relay(stream, [event(body(usage=usage))])
-    assert stream.observed().usage is None
+    assert relay(stream, [extra(usage=usage)]) == b""
+    assert (stream.observed().usage, stream.observed().doubt) == (None, doubt)
 
 
 def test_a_stream_without_done_is_not_finished() -> None:

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.usage_deltas import HEAP, Generated, answers_text, choices_text, deltas_text
+from gateway.wire.usage_deltas import (
+    HEAP,
+    Generated,
+    answers_text,
+    choices_text,
+    deltas_text,
+    shows_thoughts,
+)
 
 
 def dumped(value: Any) -> bytes:
@@ -159,3 +166,32 @@ def test_what_was_counted_is_known_exactly() -> None:
     generated = a_stream(a_chunk(3), 10)
     assert generated.about() != 30
     assert generated.tokens() == generated.about() == 30
+
+
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [
+        (b'{"delta":{"reasoning_content":"Well"}}', True),
+        (b'{"delta":{"reasoning": "Well"}}', True),
+        (b'{"type":"response.reasoning_text.delta","delta":"Well"}', True),
+        (b'{"content":[{"type":"reasoning_text","text":"Well"}]}', True),
+        (b'{"delta":{"reasoning_content":"","reasoning":null}}', False),
+        (b'{"type":"response.reasoning_summary_text.delta","delta":"Well"}', False),
+        (b'{"reasoning":{"effort":"low"}}', False),
+        (rb'{"delta":{"content":"\"reasoning\":\"x, \"reasoning_text\""}}', False),
+        (b"", False),
+    ],
+)
+def test_reasoning_that_is_shown_is_noticed(part: bytes, shown: bool) -> None:
+    assert shows_thoughts(part) is shown
+    generated = Generated(read=lambda _: "", count_tokens=len)
+    generated.add(part)
+    assert generated.thought_aloud() is shown
+
+
+def test_reasoning_that_was_read_long_ago_is_remembered() -> None:
+    generated = Generated(read=lambda _: "", count_tokens=len)
+    generated.add(b'{"reasoning":"Well"}')
+    generated.add(b"x" * HEAP)
+    generated.add(b"y")
+    assert generated.thought_aloud()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.endpoint import Dialect
-from gateway.core.usage import Observed, Usage, UsageSource
+from gateway.core.usage import Doubt, Observed, Usage, UsageSource
 from gateway.wire.sse import LONGEST
 from gateway.wire.usage_events import EventStream
 
@@ -70,6 +70,28 @@ def test_a_response_ends_with_its_usage(kind: str) -> None:
 def test_a_response_without_a_final_event_is_not_finished() -> None:
     observed = watch(Dialect.RESPONSES, [response("response.created"), delta("a")]).observed()
     assert observed == Observed(model="m-1", service_tier="default")
+
+
+def test_a_second_end_comes_too_late() -> None:
+    late = response("response.completed", usage={"input_tokens": 1})
+    told = watch(Dialect.RESPONSES, [response("response.completed", usage=RESPONSE_USAGE), late])
+    silent = watch(Dialect.RESPONSES, [response("response.completed"), late])
+    assert (told.observed().usage, told.observed().doubt) == (RESPONSE_COUNTED, None)
+    assert (silent.observed().usage, silent.observed().doubt) == (None, Doubt.LATE)
+
+
+def test_usage_that_makes_no_sense_is_a_doubt() -> None:
+    stream = watch(Dialect.RESPONSES, [response("response.completed", usage={"input_tokens": -1})])
+    assert (stream.observed().usage, stream.observed().doubt) == (None, Doubt.NEGATIVE)
+
+
+def test_one_image_of_which_usage_makes_no_sense_is_enough() -> None:
+    events = [
+        event("image_generation.completed", b64_json="A", usage=usage)
+        for usage in (IMAGE_USAGE, {"input_tokens": "ten"}, IMAGE_USAGE)
+    ]
+    stream = watch(Dialect.IMAGES, events)
+    assert (stream.observed().usage, stream.observed().doubt) == (None, Doubt.UNREADABLE)
 
 
 def test_a_response_may_end_without_usage() -> None:

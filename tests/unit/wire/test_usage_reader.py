@@ -64,6 +64,7 @@ def test_whatever_comes_passes_and_raises_nothing(endpoint: Endpoint, content_ty
     assert b"".join([*map(watching.feed, portions), watching.end()]) == b"".join(portions)
     assert watching.observed().usage is None
     assert watching.generated_about() >= watching.generated_tokens() == 0
+    assert watching.thought_aloud() is False
     assert watching.at_boundary in (True, False)
 
 

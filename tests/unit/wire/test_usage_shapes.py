@@ -1,12 +1,13 @@
-"""Usage: five spellings become one, and nonsense becomes nothing."""
+"""Usage: five spellings become one, and nonsense becomes a doubt."""
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import Doubt, Observed, Usage, UsageSource
 from gateway.wire.usage_shapes import (
     LARGEST,
     TAIL,
@@ -14,6 +15,7 @@ from gateway.wire.usage_shapes import (
     add_usage,
     error_code,
     find_usage,
+    observed,
     read_duration,
     read_image_usage,
     read_usage,
@@ -115,34 +117,90 @@ def test_each_spelling_is_read(found: dict[str, Any], usage: Usage) -> None:
     assert read_usage(found) == usage
 
 
-@pytest.mark.parametrize(
-    "found", [None, "", "x", 5, True, [], [1], {}, {"total_tokens": 5}, {"output_tokens": 5}]
-)
-def test_what_is_no_usage_is_absent(found: object) -> None:
+@pytest.mark.parametrize("found", [None, msgspec.UNSET])
+def test_what_says_nothing_of_usage_is_absent(found: object) -> None:
     assert read_usage(found) is None
 
 
-@pytest.mark.parametrize("number", [-1, 1.0, 1.5, "7", True, [], {}, LARGEST + 1, 10**30, float("inf")])
-def test_a_hostile_total_makes_usage_absent(number: object) -> None:
-    assert read_usage({"prompt_tokens": number, "completion_tokens": 5}) is None
-    assert read_usage({"input_tokens": 5, "output_tokens": number}) is None
+@pytest.mark.parametrize(
+    "found",
+    [
+        *("", "x", 5, True, [], [1], {}),
+        {"total_tokens": 5},
+        {"output_tokens": 5},
+        {"tokens": {"in": 5, "out": 3}},
+        {"usage": {"prompt_tokens": 5}},
+        {"prompt_tokens": None, "completion_tokens": 5},
+    ],
+)
+def test_usage_of_another_shape_is_unreadable(found: object) -> None:
+    assert read_usage(found) is Doubt.UNREADABLE
 
 
-@pytest.mark.parametrize("number", [-1, 1.0, "7", True, None, [], LARGEST + 1, 101])
-def test_a_hostile_part_is_no_credit(number: object) -> None:
+HOSTILE = [
+    (-1, Doubt.NEGATIVE),
+    (-(10**30), Doubt.NEGATIVE),
+    (1.0, Doubt.UNREADABLE),
+    (1.5, Doubt.UNREADABLE),
+    ("7", Doubt.UNREADABLE),
+    (True, Doubt.UNREADABLE),
+    ([], Doubt.UNREADABLE),
+    ({"value": 5}, Doubt.UNREADABLE),
+    (float("inf"), Doubt.UNREADABLE),
+    (LARGEST + 1, Doubt.ABSURD),
+    (10**30, Doubt.ABSURD),
+]
+
+
+@pytest.mark.parametrize(("number", "doubt"), HOSTILE)
+def test_a_hostile_total_is_a_doubt(number: object, doubt: Doubt) -> None:
+    assert read_usage({"prompt_tokens": number, "completion_tokens": 5}) is doubt
+    assert read_usage({"input_tokens": 5, "output_tokens": number}) is doubt
+    assert read_usage({"input_tokens": 5, "output_tokens": 6, "total_tokens": number}) is doubt
+
+
+@pytest.mark.parametrize(("number", "doubt"), [*HOSTILE, (101, Doubt.INCONSISTENT)])
+def test_with_a_hostile_part_nothing_is_believed(number: object, doubt: Doubt) -> None:
     found = {"prompt_tokens": 100, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": number}}
-    assert read_usage(found) == counted(input_tokens=100, output_tokens=1)
+    assert read_usage(found) is doubt
+
+
+def test_a_part_that_is_null_is_absent() -> None:
+    found = {"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": None, "audio_tokens": None}}
+    assert read_usage(found) == counted(input_tokens=100)
+
+
+def test_a_total_that_is_less_than_what_it_is_made_of_is_inconsistent() -> None:
+    found = {"prompt_tokens": 5, "completion_tokens": 6}
+    assert read_usage({**found, "total_tokens": 10}) is Doubt.INCONSISTENT
+    assert read_usage({**found, "total_tokens": 15}) == counted(input_tokens=5, output_tokens=6)
 
 
 @pytest.mark.parametrize("details", [5, "x", [], True])
-def test_hostile_details_are_left_out(details: object) -> None:
-    assert read_usage({"input_tokens": 5, "input_tokens_details": details}) == counted(input_tokens=5)
+def test_hostile_details_are_unreadable(details: object) -> None:
+    assert read_usage({"input_tokens": 5, "input_tokens_details": details}) is Doubt.UNREADABLE
 
 
-@pytest.mark.parametrize("seconds", [-1, "8", True, None, float("nan"), float("inf"), 10**30, 1e8])
-def test_a_hostile_duration_is_absent(seconds: object) -> None:
-    assert read_duration(seconds) is None
-    assert read_usage({"type": "duration", "seconds": seconds}) is None
+@pytest.mark.parametrize(
+    ("seconds", "doubt"),
+    [
+        (-1, Doubt.NEGATIVE),
+        ("8", Doubt.UNREADABLE),
+        (True, Doubt.UNREADABLE),
+        (float("nan"), Doubt.UNREADABLE),
+        (float("inf"), Doubt.ABSURD),
+        (10**30, Doubt.ABSURD),
+        (1e8, Doubt.ABSURD),
+    ],
+)
+def test_a_hostile_duration_is_a_doubt(seconds: object, doubt: Doubt) -> None:
+    assert read_duration(seconds) is doubt
+    assert read_usage({"type": "duration", "seconds": seconds}) is doubt
+
+
+def test_no_duration_is_absent_where_it_is_no_report() -> None:
+    assert read_duration(None) is None
+    assert read_usage({"type": "duration"}) is Doubt.UNREADABLE
 
 
 JUNK = st.recursive(
@@ -161,7 +219,7 @@ def test_whatever_is_said_amounts_are_never_negative_and_parts_never_exceed_thei
     found: object,
 ) -> None:
     usage = read_usage(found)
-    if usage is not None:
+    if isinstance(usage, Usage):
         assert 0 <= usage.cached_tokens <= usage.input_tokens <= LARGEST
         assert 0 <= usage.reasoning_tokens <= usage.output_tokens <= LARGEST
         assert usage.audio_milliseconds >= 0
@@ -192,6 +250,22 @@ def test_usages_add_up() -> None:
     assert add_usage(one, other) == counted(input_tokens=3, output_tokens=5, images=1)
     assert add_usage(one, None) == add_usage(None, one) == one
     assert add_usage(None, None) is None
+
+
+@pytest.mark.parametrize("other", [None, counted(images=1), Doubt.LATE])
+def test_nothing_can_be_added_to_something_unusable(other: Usage | Doubt | None) -> None:
+    assert add_usage(Doubt.NEGATIVE, other) is Doubt.NEGATIVE
+    assert isinstance(add_usage(other, Doubt.NEGATIVE), Doubt)
+
+
+def test_an_image_is_not_made_of_nothing() -> None:
+    assert read_image_usage({"input_tokens": 10, "output_tokens": 0}, images=1) is Doubt.ZERO
+
+
+def test_what_is_observed_is_a_count_or_a_doubt() -> None:
+    assert observed(counted(images=1), model="m") == Observed(counted(images=1), "m")
+    assert observed(Doubt.LATE, finished=True) == Observed(doubt=Doubt.LATE, finished=True)
+    assert observed(None) == Observed()
 
 
 @pytest.mark.parametrize(

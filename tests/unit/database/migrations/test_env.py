@@ -1,60 +1,68 @@
 """Migrations: one step forward for all, however many begin at once, and never back."""
 
-import asyncio
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import Connection, text
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
 
-from gateway.database.engine import Database, open_database
+from gateway.database.engine import Database
 from gateway.database.migrations import upgrade
-from tests.support.database import open_file
+from tests.support.database import closing_database
 
 
-def versions(connection: Connection) -> list[str]:
-    return list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with closing_database(database_url) as database:
+        yield database
 
 
-async def test_several_processes_may_begin_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "gateway.db"
-    databases = [open_database(f"sqlite:///{path}") for _ in range(4)]
-    await asyncio.gather(*[asyncio.to_thread(upgrade, database) for database in databases])
-    assert await databases[0].read(versions) == ["0002"]
-    for database in databases:
-        await database.close()
+@pytest.fixture
+def empty(empty_database_url: str) -> Iterator[Database]:
+    with closing_database(empty_database_url) as database:
+        yield database
 
 
-async def test_what_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "gateway.db"
-    async with open_file(path) as database:
-        await database.write(lambda connection: connection.execute(text("UPDATE key_epoch SET epoch = 7")))
-    async with open_file(path) as database:
-        epoch = await database.read(
-            lambda connection: connection.execute(text("SELECT epoch FROM key_epoch")).scalar_one()
-        )
-    assert epoch == 7
+def run(database: Database, statement: str) -> None:
+    with database.transaction(writes=True) as connection:
+        connection.execute(text(statement))
 
 
-async def test_a_database_of_a_newer_release_is_refused_in_words(tmp_path: Path) -> None:
-    async with open_file(tmp_path / "gateway.db") as database:
-        await _pretend_newer(database)
-        with pytest.raises(ValueError, match="newer release"):
-            upgrade(database)
+def values(database: Database, query: str) -> list[object]:
+    with database.transaction(writes=False) as connection:
+        return list(connection.execute(text(query)).scalars())
 
 
-async def _pretend_newer(database: Database) -> None:
-    await database.write(
-        lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    )
+def newest_version() -> str | None:
+    config = Config()
+    config.set_main_option("script_location", "gateway.database:migrations")
+    return ScriptDirectory.from_config(config).get_current_head()
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
-    database = open_database(f"sqlite:///{tmp_path / 'gateway.db'}")
-    await database.write(lambda connection: connection.execute(text("CREATE TABLE settlements (a INTEGER)")))
-    with pytest.raises(Exception, match="already exists"):
+def test_several_processes_may_begin_at_once(empty_database_url: str) -> None:
+    with ExitStack() as opened, ThreadPoolExecutor() as threads:
+        databases = [opened.enter_context(closing_database(empty_database_url)) for _ in range(4)]
+        list(threads.map(upgrade, databases))
+        assert values(databases[0], "SELECT version_num FROM alembic_version") == [newest_version()]
+
+
+def test_what_is_up_to_date_is_left_alone(database: Database) -> None:
+    run(database, "UPDATE key_epoch SET epoch = 7")
+    upgrade(database)
+    assert values(database, "SELECT epoch FROM key_epoch") == [7]
+
+
+def test_a_database_of_a_newer_release_is_refused_in_words(database: Database) -> None:
+    run(database, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ValueError, match="newer release"):
         upgrade(database)
-    tables = await database.read(
-        lambda connection: connection.execute(text("SELECT name FROM sqlite_master")).scalars().all()
-    )
-    assert tables == ["settlements"]
-    await database.close()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> None:
+    run(empty, "CREATE TABLE settlements (a INTEGER)")
+    with pytest.raises(Exception, match="already exists"):
+        upgrade(empty)
+    assert inspect(empty.engine).get_table_names() == ["settlements"]

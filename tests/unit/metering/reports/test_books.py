@@ -1,7 +1,7 @@
 """How the books are read. What they say: tests/conformance/test_books.py."""
 
+from collections.abc import AsyncIterator
 from itertools import product
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
@@ -13,7 +13,7 @@ from gateway.database.engine import Database
 from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.books import SqlBooks, spending_query
 from tests.support.clock import ManualClock
-from tests.support.database import open_file
+from tests.support.database import closing_database, open_url
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
 from tests.unit.metering.conftest import PATIENT
 
@@ -23,9 +23,16 @@ SEARCH = SpendingQuery(Counted.DOLLARS, SINCE, UNTIL, team="search")
 IN_LEDGER = [counts for counts in Counted if counts is not Counted.CONCURRENT]
 
 
-def plan_of(database: Database, query: SpendingQuery) -> list[str]:
-    statement = spending_query(query).compile(database.engine, compile_kwargs={"literal_binds": True})
-    with database.transaction(writes=False) as connection:
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Of either engine."""
+    async with open_url(database_url) as database:
+        yield database
+
+
+def plan_of(sqlite_url: str, query: SpendingQuery) -> list[str]:
+    with closing_database(sqlite_url) as database, database.transaction(writes=False) as connection:
+        statement = spending_query(query).compile(database.engine, compile_kwargs={"literal_binds": True})
         return [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))]
 
 
@@ -41,8 +48,8 @@ def plan_of(database: Database, query: SpendingQuery) -> list[str]:
         SpendingQuery(Counted.DOLLARS, SINCE, UNTIL, subject="ann"),
     ],
 )
-def test_of_the_past_only_the_window_is_read(database: Database, query: SpendingQuery) -> None:
-    plan = plan_of(database, query)
+def test_of_the_past_only_the_window_is_read(sqlite_url: str, query: SpendingQuery) -> None:
+    plan = plan_of(sqlite_url, query)
     assert "SEARCH charges USING PRIMARY KEY (settled_at>? AND settled_at<?)" in plan
     assert not [step for step in plan if step.startswith("SCAN charges")]
 
@@ -64,12 +71,12 @@ def test_slots_are_not_in_the_ledger() -> None:
 
 
 async def test_an_attempt_that_is_settled_meanwhile_is_counted_once(
-    database: Database, clock: ManualClock, path: Path
+    database: Database, clock: ManualClock, database_url: str
 ) -> None:
     ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
     for number in range(200):
         await ledger.admit(an_admission(f"att_{number}", exchange_id=f"ex_{number}", estimated_cost=1))
-    async with open_file(path) as other:
+    async with open_url(database_url) as other:
         books = SqlBooks(other)
         for number in range(200):
             ledger.settle(a_settlement(f"att_{number}", cost=1))
@@ -92,14 +99,14 @@ async def test_an_attempt_is_under_way_until_its_settlement_is_written(
 
 
 async def test_what_a_dead_process_left_is_under_way_until_it_is_recovered(
-    database: Database, clock: ManualClock, path: Path
+    database: Database, clock: ManualClock, database_url: str
 ) -> None:
     dead = SqlLedger(database=database, clock=clock, patience=PATIENT)
     await dead.admit(an_admission("att_1", exchange_id="ex_1", estimated_cost=400))
     books = SqlBooks(database)
     assert await books.spending(ALL) == Spending(0, (UnderWay("ex_1", 400),))
     clock.advance(60)
-    async with open_file(path) as other:
+    async with open_url(database_url) as other:
         living = SqlLedger(database=other, clock=clock, patience=PATIENT)
         assert len(await living.recover()) == 1
     now = int(clock.now())

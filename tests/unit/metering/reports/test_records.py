@@ -1,7 +1,8 @@
 """How rows of usage are put into words for machines."""
 
+from gateway.core.usage import Usage
 from gateway.metering.interfaces import UsageRow
-from gateway.metering.reports.records import MEASURES, as_record
+from gateway.metering.reports.records import MEASURES, as_record, columns
 
 ROW = UsageRow(
     group=("search", "gpt-4o"),
@@ -10,17 +11,21 @@ ROW = UsageRow(
     cached_tokens=10,
     output_tokens=5,
     reasoning_tokens=1,
-    images=0,
-    audio_milliseconds=0,
-    characters=0,
     cost=1234,
     unpriced=1,
-    estimated=0,
 )
 
 
 def test_a_record_has_its_groups_before_its_measures() -> None:
     assert list(as_record(("team", "model"), ROW)) == ["team", "model", *MEASURES]
+
+
+def test_a_file_has_the_columns_of_its_records() -> None:
+    assert list(columns(("team", "model"))) == list(as_record(("team", "model"), ROW))
+
+
+def test_every_unit_has_its_column() -> None:
+    assert {*Usage._fields} - {"source"} <= {*MEASURES}
 
 
 def test_money_says_its_unit() -> None:

@@ -15,18 +15,35 @@ from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission
 from tests.unit.metering.conftest import PATIENT
 
+DAY = 86_400_000
 
-async def test_a_time_range_is_read_by_the_index_on_the_time(database: Database) -> None:
-    query = usage_query(("team", "day"), 1, 2).compile(
-        database.engine, compile_kwargs={"literal_binds": True}
-    )
 
-    def plan(connection: Connection) -> str:
+async def plan(database: Database, by: tuple[str, ...], since: int | None, until: int | None) -> str:
+    query = usage_query(by, since, until).compile(database.engine, compile_kwargs={"literal_binds": True})
+
+    def work(connection: Connection) -> str:
         return " ".join(row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}")))
 
-    plan_of_report = await database.read(plan)
-    assert "USING INDEX settlements_by_time (settled_at>? AND settled_at<?)" in plan_of_report
-    assert "SEARCH admissions USING PRIMARY KEY" in plan_of_report
+    return await database.read(work)
+
+
+@pytest.mark.parametrize("by", [("team",), ("day", "team"), ("month", "user")])
+async def test_whole_days_are_read_from_their_sums_alone(database: Database, by: tuple[str, ...]) -> None:
+    told = await plan(database, by, DAY, 2 * DAY)
+    assert "SEARCH daily USING PRIMARY KEY (day>? AND day<?)" in told
+    assert "settlements" not in told
+
+
+async def test_within_a_day_lines_are_read_by_the_index_on_the_time(database: Database) -> None:
+    told = await plan(database, ("team", "day"), 1, 2 * DAY + 1)
+    assert "SEARCH daily USING PRIMARY KEY (day>? AND day<?)" in told
+    assert (
+        told.count("SEARCH settlements USING INDEX settlements_by_time (settled_at>? AND settled_at<?)") == 4
+    )
+    assert told.count("SEARCH admissions USING PRIMARY KEY") == 4
+    assert told.count("SEARCH adjustments USING INDEX adjustments_by_attempt") == 2
+    assert "SCAN settlements" not in told
+    assert "SCAN adjustments" not in told
 
 
 async def test_a_report_can_be_read_while_another_process_writes(
@@ -53,6 +70,6 @@ async def test_sums_are_exact_beyond_what_a_float_holds(database: Database, cloc
 
 
 async def test_a_database_that_is_away_is_told(database: Database) -> None:
-    await database.write(lambda connection: connection.execute(text("DROP TABLE settlements")))
+    await database.write(lambda connection: connection.execute(text("DROP TABLE daily")))
     with pytest.raises(StoreUnavailable):
         await SqlUsageReports(database).usage(("team",), None, None)

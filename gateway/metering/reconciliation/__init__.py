@@ -1,0 +1,1 @@
+"""Whether the ledger and the provider agree, and why not."""
