@@ -9,7 +9,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.ids import new_id
 from gateway.database.engine import Database, open_database
 from gateway.database.migrations import upgrade
+from gateway.draining import Draining
 from gateway.expectation import Expectations
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
@@ -54,12 +55,14 @@ from gateway.limits.redis.limiter import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.local_answers import LocalAnswers
-from gateway.metering.interfaces import UsageReports
-from gateway.metering.ledger.presence import Presence
-from gateway.metering.ledger.sql import SqlLedger
+from gateway.metering.interfaces import Ledger, UsageReports
+from gateway.metering.ledger.journal import Journal
+from gateway.metering.ledger.journaled import JournaledLedger
+from gateway.metering.ledger.lease import Lease
 from gateway.metering.recorder import Recorder
 from gateway.metering.reports.books import SqlBooks
 from gateway.metering.reports.organization import SqlOrganizationUsage
+from gateway.metering.reports.pruning import Pruning
 from gateway.metering.reports.sql import SqlUsageReports
 from gateway.metering.reports.turns import Turns
 from gateway.oversight import Oversight
@@ -94,11 +97,13 @@ _BEAT_SECONDS: Final = 1.0
 _FITNESS_SECONDS: Final = 60.0
 _BUDGET_WINDOW_SECONDS: Final = 30.0
 _RECOVER_SECONDS: Final = 5.0
+_RETENTION_SECONDS: Final = 3600.0
 _WATCH_SECONDS: Final = 1.0
 _KEEP_ALIVE_SECONDS: Final = 75.0
 _LINGER_SECONDS: Final = 2.0
 _BOOK_THREADS: Final = 2
 """Sums may take long; key look-ups must not wait behind them."""
+_LEASE_SECONDS: Final = 15.0
 _LOAD_SECONDS: Final = 5.0
 """A month of some 25 million attempts."""
 _REPORT_THREADS: Final = 2
@@ -117,6 +122,7 @@ class Gateway:
     listener: Listener
     admin_address: str
     sink: LogSink
+    ledger: Ledger
 
     @property
     def address(self) -> str:
@@ -151,9 +157,11 @@ async def assembled(
         webhook = _webhook(settings.alerts, metrics, log, clock, pause)
         alarms = Alarms(metrics=metrics, log=log, clock=clock, tell=webhook.put if webhook else None)
         database = await stack.enter_async_context(_opened_database(settings))
-        ledger = SqlLedger(
-            database=database, clock=clock, presence=_presence(settings), on_trouble=alarms.ledger
-        )
+        truth = Database(database.engine, threads=1)
+        stack.callback(truth.release)
+        lease = Lease(clock=clock, seconds=_LEASE_SECONDS)
+        journal = _journal(settings, lease.worker)
+        ledger = JournaledLedger(journal=journal, truth=truth, lease=lease, clock=clock, watch=alarms)
         stack.push_async_callback(ledger.close)
         redis = _redis(settings)
         if redis is not None:
@@ -161,6 +169,7 @@ async def assembled(
         background = Background(log=log, pause=pause)
         background.start()
         stack.push_async_callback(background.stop)
+        background.loop("ledger", ledger.run)
         if webhook is not None:
             background.loop("webhook", webhook.run)
 
@@ -224,7 +233,9 @@ async def assembled(
             limiter, is_degraded = resilient, lambda: resilient.degraded
         books = Database(database.engine, threads=_BOOK_THREADS, timeout=_LOAD_SECONDS)
         stack.callback(books.release)
-        loader = BudgetLoader(books=SqlBooks(books), limiter=limiter, clock=clock, seconds=_LOAD_SECONDS)
+        loader = BudgetLoader(
+            books=SqlBooks(books, flush=ledger.flush), limiter=limiter, clock=clock, seconds=_LOAD_SECONDS
+        )
         reservations = Reservations(
             limiter=limiter,
             loader=loader,
@@ -241,12 +252,15 @@ async def assembled(
         outputs = TypicalOutputs()
         pool = Pool(user_agent=f"openai-gateway/{__version__}")
         stack.callback(pool.close)
-        recorder = Recorder(ledger=ledger, clock=clock)
+        recorder = Recorder(ledger=ledger, clock=clock, on_unpriced=alarms.unpriced)
         recovery = Recovery(
             recorder=recorder, policies=book, reservations=reservations, on_recovered=alarms.recovered
         )
         await recovery.recover()
         background.every("recover_attempts", _RECOVER_SECONDS, recovery.recover)
+        if settings.ledger_keep_days is not None:
+            pruning = Pruning(database=database, clock=clock)
+            background.every("retention", _RETENTION_SECONDS, _retention(pruning, settings.ledger_keep_days))
         watch = StreamWatch(clock=clock, bounds=_stream_bounds(bounds))
         background.every("watch_streams", _WATCH_SECONDS, watch.tick)
         oversight = Oversight(
@@ -283,11 +297,17 @@ async def assembled(
             expectations=Expectations(outputs=outputs, tokenizer=tokenizer),
             reservations=reservations,
             accounting=Accounting(
-                recorder=recorder, outputs=outputs, tokenizer=tokenizer, metrics=metrics, clock=clock
+                recorder=recorder,
+                outputs=outputs,
+                tokenizer=tokenizer,
+                metrics=metrics,
+                clock=clock,
+                on_doubt=alarms.doubtful_usage,
             ),
             upstreams=Sender(pool=pool, targets=_targets(settings), clock=clock),
             relay=Relay(clock=clock, watch=watch, open_streams=metrics.open_streams.inc),
             oversight=oversight,
+            draining=Draining(seconds=bounds.drain_answer_seconds, most=bounds.drain_answer_bytes),
             tokenizer=tokenizer,
             metrics=metrics,
             log=log,
@@ -329,7 +349,7 @@ async def assembled(
         stack.push_async_callback(listener.close)
         _settle_memory()
         log.info("listening", clients=listener.address, operators=admin_address, policy_version=book.version)
-        yield Gateway(listener=listener, admin_address=admin_address, sink=sink)
+        yield Gateway(listener=listener, admin_address=admin_address, sink=sink, ledger=ledger)
 
 
 @asynccontextmanager
@@ -456,9 +476,15 @@ def _pepper(settings: Settings) -> bytes:
     return own_pepper(file.with_name(_PEPPER_FILE))
 
 
-def _presence(settings: Settings) -> Presence | None:
-    file = _database_file(settings)
-    return None if file is None else Presence(file)
+def _journal(settings: Settings, worker: str) -> Journal:
+    """Where it is said; else beside the embedded database, or in `var`. Raises ValueError."""
+    database = _database_file(settings)
+    beside = database.parent if database else Path("var")
+    directory = settings.journal.directory or beside / "journal"
+    try:
+        return Journal(directory, worker, most=settings.journal.most_bytes)
+    except OSError as error:
+        raise ValueError(f"no journal can be kept in {directory}: {error.strerror}") from error
 
 
 def _database_file(settings: Settings) -> Path | None:
@@ -482,6 +508,14 @@ def _key_poll(authenticator: KeyAuthenticator, alarms: Alarms) -> Callable[[], A
             alarms.keys(None)
 
     return poll
+
+
+def _retention(pruning: Pruning, days: int) -> Callable[[], Awaitable[None]]:
+    async def retain() -> None:
+        with suppress(StoreUnavailable):  # the next hour will do
+            await pruning.retain(days)
+
+    return retain
 
 
 def _settle_memory() -> None:

@@ -170,17 +170,24 @@ class BoundSettings(_Section):
 
 
 class JournalSettings(_Section):
-    """Where ledger lines wait until PostgreSQL has them. With SQLite there is no journal."""
+    """Where ledger lines wait for the database."""
 
-    directory: Path = Field(
-        Path("var/journal"),
-        description="Its directory, on a disk that outlives the process. Made if missing.",
+    directory: Path | None = Field(
+        None,
+        description="A folder of this machine's own, for one database's lines. Empty: `journal` beside the "
+        "embedded database, else `var/journal`.",
     )
     most_bytes: int = Field(
-        1024 * 1024 * 1024,
-        ge=1024 * 1024,
-        description="Bytes of lines that may wait; then requests are answered 503 `metering_unavailable`.",
+        1 << 30,
+        ge=1 << 20,
+        description="Bytes of lines that wait while the database is away. Beyond it requests are answered "
+        "503 `metering_unavailable`.",
     )
+
+    @field_validator("directory", mode="before")
+    @classmethod
+    def _is_said(cls, value: Any) -> Any:
+        return value or None
 
 
 class AlertSettings(_Section):
@@ -277,8 +284,15 @@ class Settings(_Section):
         default_factory=AlertSettings, description="Who is told when a budget's threshold is crossed."
     )
     bounds: BoundSettings = Field(default_factory=BoundSettings, description="Sizes and times.")
+    ledger_keep_days: int | None = Field(
+        None,
+        ge=35,
+        le=99_999,
+        description="Days after which the ledger's lines are deleted, once their month is closed; sums stay. "
+        "Empty: never.",
+    )
     journal: JournalSettings = Field(
-        default_factory=JournalSettings, description="Where ledger lines wait for PostgreSQL."
+        default_factory=JournalSettings, description="Where ledger lines wait for the database."
     )
 
     @field_validator("listen", "admin_listen")

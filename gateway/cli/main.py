@@ -3,7 +3,22 @@
 import typer
 
 from gateway import __version__
-from gateway.cli import check, keys, limits, policies, serve, simulate, usage
+from gateway.cli import (
+    chargeback,
+    check,
+    keys,
+    ledger,
+    ledger_upkeep,
+    limits,
+    months,
+    policies,
+    prices,
+    reconcile,
+    rerate,
+    serve,
+    simulate,
+    usage,
+)
 from gateway.cli.console import out
 
 command = typer.Typer(
@@ -16,9 +31,17 @@ command = typer.Typer(
 command.command("serve")(serve.serve)
 command.command("check")(check.check)
 command.add_typer(keys.command, name="keys")
-command.command("usage")(usage.usage)
 command.add_typer(limits.command, name="limits")
 command.add_typer(policies.command, name="policies")
+prices.command.command("rerate")(rerate.rerate)
+command.add_typer(prices.command, name="prices")
+command.command("usage")(usage.usage)
+ledger.command.command("prune")(ledger_upkeep.prune)
+ledger.command.command("erase")(ledger_upkeep.erase)
+command.add_typer(ledger.command, name="ledger")
+command.add_typer(months.command, name="months")
+command.command("chargeback")(chargeback.chargeback)
+command.command("reconcile")(reconcile.reconcile)
 command.command("simulate")(simulate.simulate)
 
 

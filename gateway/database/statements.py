@@ -15,12 +15,6 @@ def replacement(engine: Engine, table: Table) -> str:
     return f"{_insert(engine, table)} ON CONFLICT ({key}) DO UPDATE SET {changes}"
 
 
-def deletion(engine: Engine, table: Table) -> str:
-    """Take out the row that has this value in its first column."""
-    key = table.columns[0].name
-    return f"DELETE FROM {table.name} WHERE {key} = {_mark(engine)}"  # noqa: S608 - our own tables' names
-
-
 def _insert(engine: Engine, table: Table) -> str:
     names = ", ".join(column.name for column in table.columns)
     marks = ", ".join([_mark(engine)] * len(table.columns))

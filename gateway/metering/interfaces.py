@@ -141,14 +141,19 @@ class Ledger(Protocol):
     """The truth about what was spent. Append-only; idempotent by attempt id; settled exactly once."""
 
     async def admit(self, admission: Admission) -> None:
-        """Returns when the line is safely written. Raises StoreUnavailable when it cannot be, without delay.
-
-        Who is cancelled while waiting need do nothing: the attempt is settled as having used nothing.
+        """Returns when the line is safe, whatever becomes of this process. Raises StoreUnavailable when it
+        cannot be, without delay.
         """
 
     def settle(self, settlement: Settlement) -> None:
         """Hand the line over, without waiting. It is written soon, before `close` returns, and once: of two
         settlements of one attempt the first counts. While the store is away it is kept.
+        """
+
+    async def flush(self) -> None:
+        """Returns when all that was handed over before is where reports and budgets read it.
+
+        Raises StoreUnavailable.
         """
 
     async def recover(self) -> Sequence[Admission]:

@@ -146,25 +146,25 @@ class Alarms:
             self._log.error("ledger_away", why=str(trouble))
 
     def database(self, trouble: StoreUnavailable | None) -> None:
-        """Lines of the ledger wait in the journal, which PostgreSQL does not take; or does again (None)."""
+        """The database does not take the ledger's lines, which wait in the journal; or does again (None)."""
         self._metrics.degraded("database", trouble is not None)
         if trouble is None:
             self._log.warning("database_back")
         else:
             self._log.error("database_away", why=str(trouble))
 
-    def journal(self, *, lines: int, size: int, age: float) -> None:
-        """So much waits in the journal: lines, bytes, and seconds since the oldest was written."""
-        self._metrics.journal(lines, size, age)
+    def journal(self, *, size: int, age: float) -> None:
+        """So many bytes wait in the journal; seconds since none did."""
+        self._metrics.journal(size, age)
 
-    def journal_damaged(self, file: Path, finding: str) -> None:
-        """A part of a journal cannot be shipped. It is kept in this file."""
-        self._metrics.journal_damaged()
-        self._log.error("journal_damaged", file=str(file), finding=finding)
+    def journal_damaged(self, file: Path, lines: int, why: str) -> None:
+        """So many lines of a journal cannot be shipped. They are kept in this file."""
+        self._metrics.journal_damaged(lines)
+        self._log.error("journal_damaged", file=str(file), lines=lines, why=why)
 
-    def journal_left(self, lines: int) -> None:
-        """This process ends before all is shipped. The next one goes on with it."""
-        self._log.warning("journal_left", lines=lines)
+    def journal_left(self, size: int) -> None:
+        """This process ends before all is shipped, and leaves so many bytes. The next one goes on with it."""
+        self._log.warning("journal_left", bytes=size)
 
     def leaked(self, exchange_id: str) -> None:
         """A reservation was left without a settlement: a fault of ours."""

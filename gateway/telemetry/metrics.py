@@ -183,16 +183,17 @@ class Metrics:
         self._redis_emptied = CounterSeries(
             "gateway_redis_emptied", "Times that Redis had lost everything.", registry=registry
         )
-        self._journal_lines = Gauge(
-            "gateway_journal_lines", "Ledger lines that PostgreSQL does not have yet.", registry=registry
+        self._journal_bytes = Gauge(
+            "gateway_journal_bytes",
+            "Bytes of ledger lines that the database lacks.",
+            registry=registry,
         )
-        self._journal_bytes = Gauge("gateway_journal_bytes", "Bytes of these lines.", registry=registry)
         self._journal_age = Gauge(
-            "gateway_journal_oldest_seconds", "Since the oldest of them was written.", registry=registry
+            "gateway_journal_behind_seconds", "Since the database had all of them.", registry=registry
         )
         self._journal_damaged = CounterSeries(
-            "gateway_journal_damaged",
-            "Times that a part of a journal could not be shipped and was put aside.",
+            "gateway_journal_damaged_lines",
+            "Ledger lines that could not be brought into the database and were put aside.",
             registry=registry,
         )
 
@@ -310,15 +311,14 @@ class Metrics:
         """Redis came back without what it knew."""
         self._redis_emptied.add()
 
-    def journal(self, lines: int, size: int, age: float) -> None:
-        """So many lines and bytes are not in PostgreSQL yet; seconds since the oldest was written."""
-        self._journal_lines.set(lines)
+    def journal(self, size: int, age: float) -> None:
+        """So many bytes of the journal are not in the database; seconds since none were."""
         self._journal_bytes.set(size)
         self._journal_age.set(age)
 
-    def journal_damaged(self) -> None:
-        """A part of a journal was put aside."""
-        self._journal_damaged.add()
+    def journal_damaged(self, lines: int) -> None:
+        """Lines of a journal were put aside."""
+        self._journal_damaged.add(amount=lines)
 
     def render(self) -> bytes:
         """Everything, as OpenMetrics text."""

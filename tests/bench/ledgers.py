@@ -7,12 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tests.support.ledgers import a_ledger
-
 from gateway.database.migrations import upgrade
 from gateway.metering.interfaces import Admission, Ledger, Settlement
 from tests.bench.cores import pinned
 from tests.support.database import open_url
+from tests.support.ledgers import a_ledger
 from tests.support.postgres import fresh_database, running_postgres
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +21,11 @@ from gateway.limits.interfaces import Books
 from gateway.metering.interfaces import Admission, Ledger, Settlement
 from gateway.metering.ledger.memory import MemoryLedger
 from gateway.metering.ledger.rows import admission_row, settlement_row
-from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.books import SqlBooks
 from tests.support.clock import ManualClock
 from tests.support.database import open_url
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
+from tests.support.ledgers import a_ledger
 
 SINCE = NOON // 1000
 UNTIL = SINCE + DAY // 1000
@@ -52,15 +53,16 @@ class World:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     if request.param == "memory":
         memory = MemoryLedger()
         yield World(memory, memory)
         return
-    async with open_url(request.getfixturevalue(f"{request.param}_url")) as database:
-        ledger = SqlLedger(database=database, clock=ManualClock(), patience=30.0)
-        yield World(ledger, SqlBooks(database))
-        await ledger.close()
+    async with (
+        open_url(request.getfixturevalue(f"{request.param}_url")) as database,
+        a_ledger(database, tmp_path, clock=ManualClock()) as ledger,
+    ):
+        yield World(ledger, SqlBooks(database, flush=ledger.flush))
 
 
 USED = Usage(

@@ -11,12 +11,11 @@ from gateway.core.attempt import Cause
 from gateway.core.usage import Usage, UsageSource
 from gateway.metering.interfaces import Ledger, UsageReports, UsageRow
 from gateway.metering.ledger.memory import MemoryLedger
-from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.sql import SqlUsageReports
 from tests.support.clock import ManualClock
 from tests.support.database import open_url
-from tests.support.journals import a_ledger
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
+from tests.support.ledgers import a_ledger
 
 
 class World:
@@ -35,22 +34,17 @@ class World:
         return list(await self.reports.usage(by, since, until))
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "journal"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     if request.param == "memory":
         memory = MemoryLedger()
         yield World(memory, memory)
         return
-    if request.param == "journal":
-        async with open_url(request.getfixturevalue("postgres_url")) as truth:
-            journaled = a_ledger(tmp_path / "journal", truth)
-            yield World(journaled, SqlUsageReports(truth))
-            await journaled.close()
-        return
-    async with open_url(request.getfixturevalue(f"{request.param}_url")) as database:
-        ledger = SqlLedger(database=database, clock=ManualClock(), patience=30.0)
+    async with (
+        open_url(request.getfixturevalue(f"{request.param}_url")) as database,
+        a_ledger(database, tmp_path, clock=ManualClock()) as ledger,
+    ):
         yield World(ledger, SqlUsageReports(database))
-        await ledger.close()
 
 
 async def test_a_settled_attempt_is_in_the_report_with_all_its_units(world: World) -> None:

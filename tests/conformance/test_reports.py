@@ -232,8 +232,9 @@ def test_every_group_has_its_names(report: Any, group: str, groups: list[str]) -
     assert [row.group for row in report(TWO, Question((group,)))] == [(name,) for name in groups]
 
 
-def test_a_further_attempt_is_no_further_request(report: Any) -> None:
-    (row,) = report(TWO, Question(()))
+@pytest.mark.parametrize("since", [None, MIDNIGHT - 5])
+def test_a_further_attempt_is_no_further_request(report: Any, since: int | None) -> None:
+    (row,) = report(TWO, Question((), since=since))
     assert (row.attempts, row.requests) == (2, 1)
 
 

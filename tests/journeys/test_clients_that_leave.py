@@ -236,3 +236,16 @@ async def test_what_is_read_on_is_not_kept(tmp_path: Path) -> None:
         play.go_on.set()
         line = await line_of(house_)
     assert (line.source, line.output_tokens) == ("provider", 500)
+
+
+async def test_a_client_that_takes_nothing_and_is_cut_off_is_no_loss(tmp_path: Path) -> None:
+    """It leaves while the gateway waits for it to take what was written."""
+    rest = chunk(*[WORD * 1000] * 200) + ENDED
+    async with patient(BEGUN, rest) as (play, upstream), patient_house(tmp_path, upstream) as house_:
+        async with house_.wire() as wire:
+            await house_.send(wire, "/chat/completions", STREAM)
+            await wire.some(b"on and on")
+            play.go_on.set()
+            await turn_over()
+        line = await line_of(house_)
+    assert (line.cause, line.source, line.output_tokens) == ("client_left", "provider", 500)

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.simulator.faults import Fault
 from tests.journeys.test_telemetry import value
+from tests.support.disk import full_disk
 from tests.support.eventually import eventually
 from tests.support.house import House, hasten, house
 from tests.support.policy_files import EVERYTHING, write_policies
@@ -22,21 +23,16 @@ from tests.unit.upstream.stand_in import Play, StandIn, chunked, raw, standing_i
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_without_its_ledger_nothing_is_sent(tmp_path: Path) -> None:
+async def test_what_cannot_be_written_down_is_not_sent(tmp_path: Path) -> None:
     async with house(tmp_path) as house_:
         assert (await house_.chat()).status == 200
         await house_.ledger()
-        other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        try:
+        with full_disk():
             answer = await house_.chat()
             assert (answer.status, answer.error["code"]) == (503, "metering_unavailable")
             assert answer.headers["retry-after"] == "1"
             assert len(house_.simulator.requests) == 1
             assert value(await house_.metrics(), "gateway_degraded", dependency="ledger") == 1
-        finally:
-            other.execute("ROLLBACK")
-            other.close()
 
         async def is_back() -> bool:
             return (await house_.chat()).status == 200
@@ -48,6 +44,23 @@ async def test_without_its_ledger_nothing_is_sent(tmp_path: Path) -> None:
         lines = await house_.ledger()
         assert len([line for line in lines if line.status]) == len(house_.simulator.requests)
         assert sum(line.cost for line in lines if not line.status) == 0
+
+
+async def test_without_its_database_it_goes_on_and_nothing_is_forgotten(tmp_path: Path) -> None:
+    async with house(tmp_path) as house_:
+        assert (await house_.chat()).status == 200
+        await house_.ledger()
+        other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            assert [(await house_.chat()).status for _ in range(5)] == [200] * 5
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        lines = await house_.ledger()
+        assert [line.cause for line in lines] == ["served"] * 6
+        seen = [seen.headers["x-client-request-id"] for seen in house_.simulator.requests]
+        assert [line.attempt_id for line in lines] == seen
 
 
 async def test_a_gateway_that_is_full_says_so_at_once(tmp_path: Path) -> None:

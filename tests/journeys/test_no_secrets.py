@@ -140,7 +140,7 @@ async def usage(house_: House) -> bytes:
 
 def files(folder: Path) -> bytes:
     """Everything on disk."""
-    return b"".join(file.read_bytes() for file in sorted(folder.iterdir()))
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
 
 
 @pytest.mark.parametrize("place", ["errors", "metrics", "usage", "ledger", "log", "libraries"])

@@ -28,17 +28,15 @@ class Keeper:
     _ending: bool = False
 
     async def run(self) -> None:
-        """Raises RuntimeError when a gateway ends that nobody has killed or told to."""
+        """Raises RuntimeError when a gateway that has listened ends, neither killed nor told to."""
         while not self._ending:
             killed = self.killed
             async with gateway("serve", environment=self.environment) as process:
                 self._process = process
-                said = await self._read(process)
+                listened = await self._read(process)
                 status = await process.wait()
-            if not self._ending and self.killed == killed:
-                raise RuntimeError(f"it ended by itself with {status}: {said[-3:]}")
-            if self._ending and self.killed == killed and status != 0:
-                raise RuntimeError(f"it stopped with {status}: {said[-3:]}")
+            if listened and self.killed == killed and (status != 0 or not self._ending):
+                raise RuntimeError(f"it ended by itself with {status}: {self.log[-3:]}")
 
     def kill(self) -> None:
         """As the kernel does it when memory is short: no goodbye."""
@@ -54,18 +52,20 @@ class Keeper:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
 
-    async def _read(self, process: asyncio.subprocess.Process) -> list[str]:
+    async def _read(self, process: asyncio.subprocess.Process) -> bool:
+        """Whether it listened: one that does not find its database gives up, and the next one tries."""
         assert process.stdout is not None
-        said = []
+        listened = False
         async for line in process.stdout:
-            said.append(line.decode())
+            self.log.append(line.decode())
             event = msgspec.json.decode(line)
             if event["event"] == "listening":
+                listened = True
                 self.address = str(event["clients"])
                 self.started.set()
         self.address = None
-        self.log += said
-        return said
+        self.started.clear()
+        return listened
 
 
 @asynccontextmanager
@@ -75,10 +75,9 @@ async def fleet(environment: Mapping[str, str], count: int) -> AsyncIterator[Seq
     async with asyncio.TaskGroup() as group:
         for keeper in keepers:
             group.create_task(keeper.run())
-        try:
-            for keeper in keepers:
-                await keeper.started.wait()
-            yield keepers
-        finally:
-            for keeper in keepers:
-                keeper.end()
+        for keeper in keepers:
+            await keeper.started.wait()
+        yield keepers
+        for keeper in keepers:
+            await keeper.started.wait()
+            keeper.end()

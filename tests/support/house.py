@@ -156,8 +156,13 @@ class House:
     async def ledger(self, request_id: str | None = None) -> Sequence[Row[Any]]:
         """Every attempt (of an exchange), oldest first, both of its lines as one; none is unsettled."""
         database = open_database(self.settings.database_url.get_secret_value())
+
+        async def settled() -> Sequence[Sequence[Row[Any]]]:
+            await self.gateway.ledger.flush()
+            return await database.read(partial(_all_settled, request_id))
+
         try:
-            (rows,) = await eventually(lambda: database.read(partial(_all_settled, request_id)))
+            (rows,) = await eventually(settled)
         finally:
             await database.close()
         return rows

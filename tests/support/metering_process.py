@@ -9,21 +9,21 @@ import os
 import sys
 from pathlib import Path
 
-from gateway.core.clock import SystemClock
-from gateway.metering.ledger.sql import SqlLedger
 from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission
+from tests.support.ledgers import begun
 
 
 async def main(path: Path, admitted: int, settled: int) -> None:
     async with open_file(path) as database:
-        ledger = SqlLedger(database=database, clock=SystemClock(), patience=30.0)
+        ledger = begun(database, path.parent)
         *most, last = [f"att_{os.getpid()}_{number:05}" for number in range(admitted)]
         for start in range(0, len(most), 20):
             await asyncio.gather(*[ledger.admit(an_admission(name)) for name in most[start : start + 20]])
         for name in most[:settled]:
             ledger.settle(a_settlement(name))
-        await ledger.admit(an_admission(last))  # written together with the settlements, or after them
+        await ledger.admit(an_admission(last))
+        await ledger.flush()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)

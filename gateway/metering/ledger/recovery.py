@@ -1,5 +1,4 @@
-"""Settles what dead processes left. A process is dead when its lease has ended, which the living renew, or
-when this machine knows that it is gone (`presence.py`).
+"""Settles what dead processes left. A process is dead when its lease has ended, which the living renew.
 
 Two steps, so that a large ledger is searched without holding up its writers: read what is unsettled, then
 take the dead from the list and write their settlements in one transaction. A worker that renews its lease
@@ -13,11 +12,10 @@ from sqlalchemy import Connection, delete, select
 
 from gateway.core.attempt import Cause
 from gateway.database.engine import Database
-from gateway.database.statements import insertion
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, WORKERS
 from gateway.metering.interfaces import Admission, PricedBy, Settlement
-from gateway.metering.ledger.presence import Presence
-from gateway.metering.ledger.rows import UNSETTLED, admission_of, settlement_row
+from gateway.metering.ledger.insertion import insert_lines
+from gateway.metering.ledger.rows import UNSETTLED, admission_of, settlement_json
 
 _SECONDS: Final = 120.0
 """How long the search may take."""
@@ -26,27 +24,18 @@ _Dead = Sequence[tuple[str, int]]
 """Workers by id, and when their lease ended."""
 
 
-async def settle_abandoned(
-    database: Database, *, now: int, presence: Presence | None = None
-) -> Sequence[Admission]:
+async def settle_abandoned(database: Database, *, now: int) -> Sequence[Admission]:
     """The attempts that were settled. `now` in milliseconds since 1970. Raises StoreUnavailable."""
-    dead = await database.read(lambda connection: _find_dead(connection, now, presence))
+    dead = await database.read(lambda connection: _find_dead(connection, now))
     if not dead:
         return ()
     left = await database.read(lambda connection: _find_left(connection, dead), timeout=_SECONDS)
-    settled = await database.write(lambda connection: _bury(connection, dead, left, now))
-    if presence is not None:
-        for worker, _ in dead:
-            presence.clear(worker)
-    return settled
+    return await database.write(lambda connection: _bury(connection, dead, left, now))
 
 
-def _find_dead(connection: Connection, now: int, presence: Presence | None) -> _Dead:
-    return [
-        (worker, lease_until)
-        for worker, lease_until in connection.execute(select(WORKERS.c.id, WORKERS.c.lease_until))
-        if lease_until < now or (presence is not None and presence.is_gone(worker))
-    ]
+def _find_dead(connection: Connection, now: int) -> _Dead:
+    ended = select(WORKERS.c.id, WORKERS.c.lease_until).where(WORKERS.c.lease_until < now)
+    return [(worker, lease_until) for worker, lease_until in connection.execute(ended)]
 
 
 def _find_left(connection: Connection, dead: _Dead) -> Sequence[tuple[str, Admission]]:
@@ -60,8 +49,8 @@ def _bury(
     buried = {worker for worker, lease_until in dead if _strike_out(connection, worker, lease_until)}
     settled = [admission for worker, admission in left if worker in buried]
     if settled:
-        lines = [settlement_row(_as_crashed(admission, now)) for admission in settled]
-        connection.exec_driver_sql(insertion(connection.engine, SETTLEMENTS), lines)
+        lines = [settlement_json(_as_crashed(admission, now)) for admission in settled]
+        insert_lines(connection, SETTLEMENTS, lines)
     return settled
 
 

@@ -1,13 +1,14 @@
-"""The ledger's lines as rows of its tables, in the order of their columns, and back."""
+"""The ledger's lines as rows of its tables: by the order of their columns, or as JSON by their names."""
 
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import select
+import msgspec
+from sqlalchemy import Table, select
 
 from gateway.core.usage import Usage, UsageSource
-from gateway.database.tables import ADMISSIONS, UNDER_WAY
+from gateway.database.tables import ADMISSIONS, SETTLEMENTS, UNDER_WAY
 from gateway.metering.interfaces import Admission, Settlement
 
 Row = tuple[Any, ...]
@@ -64,14 +65,35 @@ _settlement: Final = attrgetter(
 )
 
 
+def _line_of(table: Table) -> type[msgspec.Struct]:
+    return msgspec.defstruct(table.name, [(str(column.name), Any) for column in table.columns])
+
+
+_AdmissionLine: Final = _line_of(ADMISSIONS)
+_SettlementLine: Final = _line_of(SETTLEMENTS)
+_encode: Final = msgspec.json.Encoder().encode
+
+
 def admission_row(admission: Admission, worker: str) -> Row:
+    """In the order of the columns."""
     row: Row = _admission(admission)
     return (*row, worker, admission.retry_of)
 
 
 def settlement_row(settlement: Settlement) -> Row:
+    """In the order of the columns."""
     row: Row = _settlement(settlement)
     return row
+
+
+def admission_json(admission: Admission, worker: str) -> bytes:
+    """An object whose names are the table's columns."""
+    return _encode(_AdmissionLine(*admission_row(admission, worker)))
+
+
+def settlement_json(settlement: Settlement) -> bytes:
+    """An object whose names are the table's columns."""
+    return _encode(_SettlementLine(*settlement_row(settlement)))
 
 
 def admission_of(row: Mapping[str, Any]) -> Admission:

@@ -4,7 +4,7 @@ Both are read in one statement, so they are of one moment on either engine, and 
 it goes from `under_way` to `charges` in the transaction that writes its settlement.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -28,21 +28,27 @@ from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.database.engine import Database
 from gateway.database.tables import CHARGES, UNDER_WAY
 
+Flush = Callable[[], Awaitable[None]]
+
 _MILLISECONDS: Final = 1000
 
 
 class SqlBooks:
     """The books that budgets are loaded from, over the house's database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, flush: Flush | None = None) -> None:
+        """`flush`: brings what this process has written where it is read."""
         self._database = database
+        self._flush = flush
 
     async def spending(self, query: SpendingQuery) -> Spending:
-        """What was spent, and what is under way. An attempt is in it from the return of `admit` on, and once.
+        """What was spent, and what is under way: of this process all, of others what they have shipped.
 
         Raises StoreUnavailable when the database is away; ValueError for what is not in the ledger (slots).
         """
         statement = spending_query(query)
+        if self._flush is not None:
+            await self._flush()
 
         def work(connection: Connection) -> Spending:
             return _added_up(query, connection.execute(statement))

@@ -10,17 +10,16 @@ import msgspec
 import pytest
 from pyarrow import parquet
 
-from gateway.core.clock import SystemClock
-from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.lines import ADMITTED, ROW, SETTLED
 from tests.support.database import open_file
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
+from tests.support.ledgers import begun
 from tests.unit.cli.conftest import Installation
 
 
 async def fill(path: Path) -> None:
     async with open_file(path) as database:
-        ledger = SqlLedger(database=database, clock=SystemClock())
+        ledger = begun(database, path.parent)
         for name, settled_at in (("att_1", NOON - 30 * DAY), ("att_2", NOON)):
             await ledger.admit(an_admission(name))
             ledger.settle(a_settlement(name, settled_at=settled_at))

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from gateway.cli.formats import Format
-from gateway.cli.output import print_tables, write_records
+from gateway.cli.output import print_tables, write_file, write_records
 
 COLUMNS: dict[str, type] = {"team": str, "n": int}
 ROWS = [{"team": "search", "n": 1}, {"team": "ads", "n": 2}]
@@ -143,7 +143,7 @@ import resource, signal, sys
 from pathlib import Path
 import typer
 from gateway.cli.formats import Format
-from gateway.cli.output import write_records
+from gateway.cli.output import write_file, write_records
 app = typer.Typer(pretty_exceptions_enable=False)
 @app.command()
 def write(output: Path | None = None, most: int = 0) -> None:
@@ -168,6 +168,25 @@ def test_a_disk_that_takes_no_more_is_a_sentence_and_no_half_a_file(tmp_path: Pa
     told = f"✗ {place} cannot be written: File too large. No part of it was kept.\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_a_part_of_the_last_piece_is_full(tmp_path: Path) -> None:
+    place = tmp_path / "metrics.prom"
+    program = LARGE.replace("rows = ({", "write_file(bytes(150_000), output); rows = ({")
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "--output", str(place), "--most", "100000"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, list(tmp_path.iterdir())) == (1, [])
+    assert "File too large" in ended.stderr
+
+
+def test_a_text_is_a_file_too(tmp_path: Path) -> None:
+    write_file(b"gateway_up 1\n", tmp_path / "metrics.prom")
+    assert (tmp_path / "metrics.prom").read_bytes() == b"gateway_up 1\n"
 
 
 async def test_a_reader_that_leaves_is_no_traceback() -> None:

@@ -12,10 +12,10 @@ from pyarrow import parquet
 
 from gateway.core.clock import SystemClock
 from gateway.metering.interfaces import GROUPS
-from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.records import MEASURES
 from tests.support.database import open_file
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
+from tests.support.ledgers import begun
 from tests.unit.cli.conftest import Installation
 
 NOW = int(SystemClock().now() * 1000)
@@ -38,7 +38,7 @@ GPT_4O: dict[str, Any] = {
 async def fill(path: Path) -> None:
     """Two attempts of today, of which one has no price, and one of long ago."""
     async with open_file(path) as database:
-        ledger = SqlLedger(database=database, clock=SystemClock())
+        ledger = begun(database, path.parent)
         for name, settled_at, cost in (
             ("att_1", NOW, 340),
             ("att_2", NOW, None),
@@ -52,7 +52,7 @@ async def fill(path: Path) -> None:
 async def fill_october(path: Path) -> None:
     """Two teams, in a range that stays."""
     async with open_file(path) as database:
-        ledger = SqlLedger(database=database, clock=SystemClock())
+        ledger = begun(database, path.parent)
         for name, team, key, settled_at in (
             ("att_1", "search", "k1", NOON - 30 * DAY),
             ("att_2", "ads", "k2", NOON - 29 * DAY),

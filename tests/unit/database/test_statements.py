@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import create_engine
 
-from gateway.database.statements import deletion, insertion, replacement
+from gateway.database.statements import insertion, replacement
 from gateway.database.tables import WORKERS
 
 URLS = {"?": "sqlite://", "%s": "postgresql+psycopg://host/name"}
@@ -22,8 +22,3 @@ def test_a_row_takes_the_place_of_its_like(mark: str) -> None:
         f"INSERT INTO workers (id, lease_until) VALUES ({mark}, {mark})"
         " ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
     )
-
-
-@pytest.mark.parametrize("mark", URLS)
-def test_a_row_is_taken_out_by_its_key(mark: str) -> None:
-    assert deletion(create_engine(URLS[mark]), WORKERS) == f"DELETE FROM workers WHERE id = {mark}"

@@ -182,8 +182,8 @@ async def test_what_takes_too_long_is_ended_and_told_so() -> None:
 
 
 async def test_what_is_ended_is_over_when_the_drain_is() -> None:
-    async with opened(drain_seconds=0) as house, connected(house.listener.address) as wire:
-        await wire.send(get("/"))
+    async with opened(drain_seconds=0.05) as house, connected(house.listener.address) as wire:
+        await wire.send(get())
         await house.began.wait()
         await house.listener.drain()
         assert house.gate.inside == 0

@@ -103,26 +103,27 @@ def test_trouble_with_keys_that_lasts_is_told_once() -> None:
     assert [event for event, _, _ in desk.told] == ["keys_away", "keys_back"]
 
 
-def test_a_damaged_journal_names_the_file_in_which_the_part_is_kept() -> None:
+def test_a_damaged_journal_names_the_file_in_which_its_lines_are_kept() -> None:
     desk = Desk()
-    desk.alarms.journal_damaged(Path("wrk_1.damaged"), "the disk has altered it")
+    desk.alarms.journal_damaged(Path("wrk_1.damaged"), 2, "the disk has altered them")
     (line,) = desk.log.lines
     assert (line["event"], line["level"], line["file"]) == ("journal_damaged", "error", "wrk_1.damaged")
-    assert desk.metric("gateway_journal_damaged_total") == "1.0"
+    assert (line["lines"], line["why"]) == (2, "the disk has altered them")
+    assert desk.metric("gateway_journal_damaged_lines_total") == "2.0"
 
 
-def test_a_journal_that_is_left_tells_its_lines() -> None:
+def test_a_journal_that_is_left_tells_its_size() -> None:
     desk = Desk()
-    desk.alarms.journal_left(7)
+    desk.alarms.journal_left(700)
     (line,) = desk.log.lines
-    assert (line["event"], line["level"], line["lines"]) == ("journal_left", "warning", 7)
+    assert (line["event"], line["level"], line["bytes"]) == ("journal_left", "warning", 700)
 
 
 def test_what_waits_in_the_journal_is_shown() -> None:
     desk = Desk()
-    desk.alarms.journal(lines=3, size=900, age=1.5)
-    names = ("lines", "bytes", "oldest_seconds")
-    assert [desk.metric(f"gateway_journal_{name}") for name in names] == ["3.0", "900.0", "1.5"]
+    desk.alarms.journal(size=900, age=1.5)
+    names = ("bytes", "behind_seconds")
+    assert [desk.metric(f"gateway_journal_{name}") for name in names] == ["900.0", "1.5"]
 
 
 def test_a_leak_names_its_exchange() -> None:

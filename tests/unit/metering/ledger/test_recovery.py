@@ -15,11 +15,11 @@ from gateway.core.usage import UsageSource
 from gateway.database.engine import Database
 from gateway.database.tables import SETTLEMENTS, WORKERS
 from gateway.metering.ledger.recovery import settle_abandoned
-from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.sql import SqlUsageReports
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
-from tests.support.ledger_lines import a_settlement, an_admission
+from tests.support.ledger_lines import an_admission
+from tests.support.ledgers import begun
 from tests.unit.metering.conftest import PATIENT
 
 ROOT = Path(__file__).parents[4]
@@ -106,8 +106,10 @@ async def test_two_processes_write_to_one_file(database: Database, path: Path) -
     assert len(await SqlUsageReports(database).unsettled()) == 2
 
 
-async def test_a_crash_is_settled_with_what_was_estimated(database: Database, clock: ManualClock) -> None:
-    await _leave(database, clock)
+async def test_a_crash_is_settled_with_what_was_estimated(
+    database: Database, tmp_path: Path, clock: ManualClock
+) -> None:
+    await _leave(database, tmp_path, clock)
     assert len(await settle_abandoned(database, now=int(clock.now() * 1000) + 15_001)) == 1
 
     def read(connection: Connection) -> dict[str, object]:
@@ -126,11 +128,11 @@ async def test_a_crash_is_settled_with_what_was_estimated(database: Database, cl
     }
 
 
-async def _leave(database: Database, clock: ManualClock) -> SqlLedger:
+async def _leave(database: Database, folder: Path, clock: ManualClock) -> None:
     """A ledger that admitted an attempt, and of which nothing was heard since."""
-    ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
+    ledger = begun(database, folder, clock=clock)
     await ledger.admit(an_admission("att_1"))
-    return ledger
+    await ledger.flush()
 
 
 class LateDatabase(Database):
@@ -146,22 +148,11 @@ class LateDatabase(Database):
 
 
 async def test_a_process_that_renews_while_it_is_searched_for_is_left_alone(
-    database: Database, clock: ManualClock
+    database: Database, tmp_path: Path, clock: ManualClock
 ) -> None:
-    await _leave(database, clock)
+    await _leave(database, tmp_path, clock)
     later = int(clock.now() * 1000) + 15_001
     renewal = update(WORKERS).values(lease_until=later + 1)
     late = LateDatabase(database, lambda connection: connection.execute(renewal))
     assert len(await settle_abandoned(late, now=later)) == 0
     assert len(await SqlUsageReports(database).unsettled()) == 1
-
-
-async def test_a_settlement_that_comes_after_the_recovery_changes_nothing(
-    database: Database, clock: ManualClock
-) -> None:
-    ledger = await _leave(database, clock)
-    await settle_abandoned(database, now=int(clock.now() * 1000) + 15_001)
-    ledger.settle(a_settlement("att_1", cost=999))
-    await ledger.close()
-    (row,) = await SqlUsageReports(database).usage((), None, None)
-    assert (row.attempts, row.cost) == (1, 400)

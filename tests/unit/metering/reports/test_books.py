@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from itertools import product
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
@@ -10,12 +11,11 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.policy import Counted
 from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.database.engine import Database
-from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.books import SqlBooks, spending_query
 from tests.support.clock import ManualClock
 from tests.support.database import closing_database, open_url
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
-from tests.unit.metering.conftest import PATIENT
+from tests.support.ledgers import begun
 
 SINCE, UNTIL = NOON // 1000, (NOON + DAY) // 1000
 ALL = SpendingQuery(Counted.DOLLARS, SINCE, UNTIL)
@@ -71,51 +71,58 @@ def test_slots_are_not_in_the_ledger() -> None:
 
 
 async def test_an_attempt_that_is_settled_meanwhile_is_counted_once(
-    database: Database, clock: ManualClock, database_url: str
+    database: Database, clock: ManualClock, database_url: str, tmp_path: Path
 ) -> None:
-    ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
+    ledger = begun(database, tmp_path, clock=clock)
     for number in range(200):
         await ledger.admit(an_admission(f"att_{number}", exchange_id=f"ex_{number}", estimated_cost=1))
     async with open_url(database_url) as other:
         books = SqlBooks(other)
+        await ledger.flush()
         for number in range(200):
             ledger.settle(a_settlement(f"att_{number}", cost=1))
+            if number % 10 == 0:
+                await ledger.flush()
             spending = await books.spending(ALL)
             assert spending.spent + len(spending.under_way) == 200
         await ledger.close()
         assert await books.spending(ALL) == Spending(200)
 
 
-async def test_an_attempt_is_under_way_until_its_settlement_is_written(
-    database: Database, clock: ManualClock
+async def test_an_attempt_is_under_way_until_its_settlement_is_shipped(
+    database: Database, clock: ManualClock, tmp_path: Path
 ) -> None:
-    ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
+    ledger = begun(database, tmp_path, clock=clock)
     await ledger.admit(an_admission("att_1", exchange_id="ex_1"))
+    await ledger.flush()
     books = SqlBooks(database)
-    ledger.settle(a_settlement("att_1"))  # it waits for company
+    ledger.settle(a_settlement("att_1"))
     assert await books.spending(ALL) == Spending(0, (UnderWay("ex_1", 400),))
     await ledger.close()
     assert await books.spending(ALL) == Spending(340)
 
 
 async def test_what_a_dead_process_left_is_under_way_until_it_is_recovered(
-    database: Database, clock: ManualClock, database_url: str
+    database: Database, clock: ManualClock, database_url: str, tmp_path: Path
 ) -> None:
-    dead = SqlLedger(database=database, clock=clock, patience=PATIENT)
+    dead = begun(database, tmp_path, clock=clock)
     await dead.admit(an_admission("att_1", exchange_id="ex_1", estimated_cost=400))
+    await dead.flush()
     books = SqlBooks(database)
     assert await books.spending(ALL) == Spending(0, (UnderWay("ex_1", 400),))
     clock.advance(60)
     async with open_url(database_url) as other:
-        living = SqlLedger(database=other, clock=clock, patience=PATIENT)
+        living = begun(other, tmp_path / "other", clock=clock)
         assert len(await living.recover()) == 1
     now = int(clock.now())
     recovered = SpendingQuery(Counted.DOLLARS, now, now + 1)
     assert await books.spending(recovered) == Spending(400)
 
 
-async def test_sums_are_exact_beyond_what_a_float_holds(database: Database, clock: ManualClock) -> None:
-    ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
+async def test_sums_are_exact_beyond_what_a_float_holds(
+    database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    ledger = begun(database, tmp_path, clock=clock)
     for number, cost in enumerate((2**53, 1, 2)):
         await ledger.admit(an_admission(f"att_{number}"))
         ledger.settle(a_settlement(f"att_{number}", cost=cost))

@@ -8,12 +8,11 @@ from sqlalchemy import Connection, text
 
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database
-from gateway.metering.ledger.sql import SqlLedger
 from gateway.metering.reports.sql import SqlUsageReports, usage_query
 from tests.support.clock import ManualClock
 from tests.support.database import open_file
 from tests.support.ledger_lines import a_settlement, an_admission
-from tests.unit.metering.conftest import PATIENT
+from tests.support.ledgers import begun
 
 DAY = 86_400_000
 
@@ -49,19 +48,21 @@ async def test_within_a_day_lines_are_read_by_the_index_on_the_time(database: Da
 async def test_a_report_can_be_read_while_another_process_writes(
     database: Database, clock: ManualClock, path: Path
 ) -> None:
-    ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
+    ledger = begun(database, path.parent, clock=clock)
     async with open_file(path) as other:
         reports = SqlUsageReports(other)
         for number in range(20):
             await ledger.admit(an_admission(f"att_{number}"))
             ledger.settle(a_settlement(f"att_{number}"))
-            await asyncio.gather(ledger.admit(an_admission(f"more_{number}")), reports.usage((), None, None))
+            await asyncio.gather(ledger.flush(), reports.usage((), None, None))
         await ledger.close()
         assert [row.attempts for row in await reports.usage((), None, None)] == [20]
 
 
-async def test_sums_are_exact_beyond_what_a_float_holds(database: Database, clock: ManualClock) -> None:
-    ledger = SqlLedger(database=database, clock=clock, patience=PATIENT)
+async def test_sums_are_exact_beyond_what_a_float_holds(
+    database: Database, clock: ManualClock, path: Path
+) -> None:
+    ledger = begun(database, path.parent, clock=clock)
     for number, cost in enumerate((2**53, 1, 2)):
         await ledger.admit(an_admission(f"att_{number}"))
         ledger.settle(a_settlement(f"att_{number}", cost=cost))
