@@ -27,6 +27,10 @@ T = TypeVar("T")
 SECONDS: Final = 5.0
 """How long a transaction may take, waiting for its turn included, unless its caller knows better."""
 
+_SILENCE: Final = 10
+"""Seconds after which a PostgreSQL that says nothing is asked for a sign of life, and one that takes nothing
+is given up: else a connection whose other end has vanished would hold its thread for many minutes."""
+
 _WRITES: Final = "gateway_writes"
 """The execution option that marks a connection whose transaction will change something."""
 
@@ -117,7 +121,8 @@ def translated() -> Iterator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
-        raise StoreUnavailable(f"the database failed: {error.orig}") from error
+        first, _, _ = str(error.orig).partition("\n")
+        raise StoreUnavailable(f"the database failed: {first}") from error
     except PoolTimeout as error:
         raise StoreUnavailable("no database connection was free in time") from error
 
@@ -175,7 +180,11 @@ def _postgresql(url: URL, threads: int) -> Engine:
             pool_size=threads,
             pool_timeout=SECONDS,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": int(SECONDS)},
+            connect_args={
+                "connect_timeout": int(SECONDS),
+                "tcp_user_timeout": _SILENCE * 1000,
+                "keepalives_idle": _SILENCE,
+            },
         )
     except ModuleNotFoundError as error:
         raise ValueError("PostgreSQL needs its driver: .venv/bin/pip install 'psycopg[binary]'") from error

@@ -143,8 +143,8 @@ class Load:
     spent_alone: list[int] = field(default_factory=lambda: [0] * REPLICAS)
     """Of money, by each replica."""
     sessions: list[Exchange] = field(default_factory=list)
-    settled: list[tuple[float, Replica]] = field(default_factory=list)
-    """When exchanges were, and by whom."""
+    settled: list[float] = field(default_factory=list)
+    """When exchanges were."""
 
     def __post_init__(self) -> None:
         self._ids = count()
@@ -283,7 +283,7 @@ class Load:
         if exchange.alone:
             self.spent_alone[exchange.replica.number] += spent.dollars
         del self.live[exchange.id]
-        self.settled.append((monotonic(), exchange.replica))
+        self.settled.append(monotonic())
         self.books.settle(exchange.id, spent)
         exchange.reservation.settle(spent)
 
@@ -341,24 +341,26 @@ class Load:
         by_name = {demand.limit.name: demand for demand in wanted.values()}
         return [by_name[name] for name in Looks._fields]
 
-    def differences(self, looks: Looks, twice: int = 0) -> dict[str, Any]:
-        """Between what Redis says and what was granted and settled here. While all rest. `twice`: so many
-        requests, at most, are counted once more than they were made."""
+    def differences(self, looks: Looks, *, twice: int = 0, lost: int = 0) -> dict[str, Any]:
+        """Between what Redis says and what was granted and settled here. While all rest. `twice`, `lost`: so
+        many exchanges, at most, are counted twice, or not at all."""
         settled = self.books.settled
-        more = looks.requests.spent - settled.requests
         said = {
             "slots": {each.exchange_id.removesuffix(":away") for each in looks.slots.holders},
-            "money spent": looks.money.spent,
             "money held": {each.exchange_id: each.amount for each in _no_slices(looks.money)},
-            "requests": settled.requests if 0 <= more <= twice else looks.requests.spent,
         }
         true = {
             "slots": {each.id for each in self.live_with(_STREAM, _SESSION)},
-            "money spent": settled.dollars,
             "money held": {each.id: PRICE for each in self.live_with(_PAID, _SESSION)},
-            "requests": settled.requests,
         }
-        return {what: (said[what], true[what]) for what in said if said[what] != true[what]}
+        different: dict[str, Any] = {
+            what: (said[what], true[what]) for what in said if said[what] != true[what]
+        }
+        if not -lost <= looks.requests.spent - settled.requests <= twice:
+            different["requests"] = looks.requests.spent, settled.requests
+        if not -lost * PRICE <= looks.money.spent - settled.dollars <= twice * PRICE:
+            different["money spent"] = looks.money.spent, settled.dollars
+        return different
 
 
 def _no_slices(look: Look) -> list[Any]:

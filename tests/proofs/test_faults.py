@@ -108,6 +108,17 @@ async def start(site: Site) -> None:
     await asyncio.to_thread(site.server.start)
 
 
+async def kill_behind_doors(site: Site) -> None:
+    for door in site.doors:
+        door.refuse()
+    site.server.stop()
+
+
+async def start_behind_doors(site: Site) -> None:
+    await start(site)
+    await heal_one_after_the_other(site)
+
+
 async def empty(site: Site) -> None:
     await site.ask("FLUSHALL")
 
@@ -126,7 +137,7 @@ class Kind:
     keeps: bool = False
     """Whether what Redis has is on its disk at once."""
     longer: int = 10
-    """So many times longer it lasts at the full size: beyond leases; but money has to be left in the end."""
+    """So many times longer it lasts at the full size, where it outlasts leases. But money has to be left."""
     of: Mapping[str, Any] = field(default_factory=dict)
     """Further words of the Fault."""
 
@@ -138,6 +149,8 @@ class Kind:
         return Fault(begin=partial(self.begin, site), end=partial(self.end, site), **self.of)
 
 
+SHORT_LEASE: Final = 3.6
+"""Seconds. Some outages are longer."""
 SLICE_OF_KILLED: Final = "slice:replica-0_"
 
 KINDS: Final = {
@@ -153,6 +166,9 @@ KINDS: Final = {
     "LOADING": Kind(load),
     "killed": Kind(kill, start, keeps=True),
     "restarted empty": Kind(kill, start, of={"empties": True}),
+    "restarted empty, back for one after the other": Kind(
+        kill_behind_doors, start_behind_doors, doors=REPLICAS, of={"empties": True}
+    ),
     # Until the next beat nobody knows that the bucket is not full.
     "FLUSHALL": Kind(empty, nothing, of={"empties": True, "outages": (0, 0), "most": 2.05}),
 }
@@ -188,7 +204,8 @@ async def scene(
 @pytest.mark.parametrize("name", KINDS)
 async def test_limits_hold_through(name: str, full: bool, record_property: Any) -> None:
     kind = KINDS[name]
-    async with scene(*kind.options, doors=kind.doors) as at:
+    lease = SHORT_LEASE if full else LEASE
+    async with scene(*kind.options, doors=kind.doors, lease=lease) as at:
         story = await story_of(
             kind.at(at.site),
             at.load,

@@ -45,7 +45,7 @@ async def test_limits_hold_through_a_failover(how: str, record_property: Any) ->
         replicas([group.url] * REPLICAS, books=books, sentinel_password=PASSWORD) as made,
         onlooker(group.url, sentinel_password=PASSWORD) as truth,
     ):
-        fault = Fault(partial(lose_the_master, group, how, truth), partial(another_master, group))
+        fault = Fault(partial(lose_the_master, group, how, truth), partial(another_master, group), loses=True)
         story = await story_of(fault, Load(made, policy_of("search"), books), truth)
     for what, figure in story.figures().items():
         record_property(what, figure)

@@ -33,11 +33,11 @@ from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from tests.support.log import Log
 
-DEADLINE: Final = 0.25
+DEADLINE: Final = 0.4
 """Seconds that a call may take."""
-BREAKER: Final = Breaker(slow=0.2)
+BREAKER: Final = Breaker(slow=0.35)
 BEAT: Final = 0.1
-LEASE: Final = 3.6
+LEASE: Final = 12.0
 SLICE_LEASE: Final = 30.0
 """Seconds, all of them."""
 RENEWALS: Final = 3
@@ -130,8 +130,8 @@ class Replica:
     log: Log = field(repr=False)
 
     async def die(self) -> None:
-        """As if it were killed: what it holds is given back by nobody."""
-        await self.background.stop(drain_seconds=0)
+        """As if it were killed: what it holds is given back by nobody. What it has settled is settled."""
+        await self.background.stop()
 
     async def retire(self) -> None:
         """As it ends when it is told to: what is handed over is done, and what is set aside is given back."""

@@ -96,7 +96,8 @@ class JournaledLedger:
                 raise StoreUnavailable(
                     "the ledger could not write everything before it was closed"
                 ) from error
-            self._watch.journal_left(self._journal.unshipped)
+            if self._journal.unshipped:
+                self._watch.journal_left(self._journal.unshipped)
         finally:
             self._journal.close()
 

@@ -94,8 +94,8 @@ class Shipper:
     async def adopt(self) -> None:
         """Ship what the dead have left, and end their leases. Raises StoreUnavailable."""
         async with self._turn:
-            with self._told():
-                for left in await asyncio.to_thread(lambda: list(abandoned(self._journal.directory))):
+            for left in await asyncio.to_thread(lambda: list(abandoned(self._journal.directory))):
+                with self._told():
                     await self._take_over(left)
 
     async def _take_over(self, left: Abandoned) -> None:
