@@ -24,7 +24,7 @@ from gateway.limits.amounts import Amounts, amounts_of
 from gateway.limits.estimate import TypicalOutputs, most_output, most_read, unseen_reasoning
 from gateway.limits.reservation import Reservation
 from gateway.metering.recorder import Recorder
-from gateway.metering.usage import doubt
+from gateway.metering.usage import ALLOWED_MORE, doubt
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.tokens import Tokenizer
 from gateway.wire.usage_reader import AnswerReader
@@ -215,18 +215,21 @@ class Accounting:
 
 
 def _doubt(observed: Observed, reader: AnswerReader, call: Call, model: Model) -> Doubt | None:
-    """What speaks against what a good answer told of its usage. With an error in it, there need be none."""
+    """What speaks against what a good answer told of its usage. With an error in it, there need be none.
+
+    What is only asked of counts that are unusual is only found out for those.
+    """
     usage = observed.usage
+    told = usage or _NOTHING
     has_text = call.endpoint.dialect in _ANSWERS_WITH_TEXT
-    is_silent = has_text and usage is not None and not usage.output_tokens
     return doubt(
         usage,
         meter=call.endpoint.meter,
         whole=observed.finished and observed.error is None,
-        asked=any(call.texts),
-        answered=is_silent and reader.generated_tokens() > 0,
-        most_input=most_read(call, model),
-        most_output=most_output(call, model) if has_text else None,
+        asked=not told.input_tokens and any(call.texts),
+        answered=has_text and not told.output_tokens and reader.generated_tokens() > 0,
+        most_input=most_read(call, model) if told.input_tokens > (model.context_window or 0) else None,
+        most_output=most_output(call, model) if has_text and told.output_tokens > ALLOWED_MORE else None,
     )
 
 

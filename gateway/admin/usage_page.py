@@ -64,5 +64,5 @@ def _range(query: MultiMapping[str], now: float) -> Range:
 
 def _days(text: str) -> str:
     if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 0 < int(text) <= _MOST_DAYS):
-        raise ValueError(f"days must be a whole number from 1 to {_MOST_DAYS}")
+        raise ValueError(f"days must be a whole number from 1 to {_MOST_DAYS}.")
     return f"{text}d"

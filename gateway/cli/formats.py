@@ -53,14 +53,16 @@ def encoded(records: Iterable[Record], *, columns: Columns, form: Format) -> Ite
 
 
 def as_csv(records: Iterable[Record], columns: Columns) -> Iterator[bytes]:
-    """A heading, and a line for each record; in UTF-8, with \\n at the end of lines."""
+    """A heading, and a line for each record; in UTF-8, with \\n at the end of lines. A text that a
+    spreadsheet would run as a formula has an apostrophe before it.
+    """
     names = tuple(columns)
-    spelled = {name: _SPELLED[kind] for name, kind in columns.items() if kind in _SPELLED}
+    spelled = [(place, _SPELLED[kind]) for place, kind in enumerate(columns.values()) if kind in _SPELLED]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for lot in _lots(records):
-        writer.writerows(map(record.get, names) for record in _in_words(lot, spelled))
+        writer.writerows(_in_words(list(map(record.get, names)), spelled) for record in lot)
         yield text.getvalue().encode()
         text.seek(0)
         text.truncate()
@@ -88,20 +90,22 @@ def _lots(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield lot
 
 
-def _in_words(lot: Sequence[Record], spelled: Mapping[str, Callable[[Any], str]]) -> Sequence[Record]:
-    """With what Python would spell in its own way, spelled as in JSON."""
-    if not spelled:
-        return lot
-    return [
-        {
-            **record,
-            **{name: spell(record[name]) for name, spell in spelled.items() if record.get(name) is not None},
-        }
-        for record in lot
-    ]
+def _in_words(row: list[Any], spelled: Iterable[tuple[int, Callable[[Any], str]]]) -> Sequence[Any]:
+    """With what Python would spell in its own way spelled as in JSON, and no formulas."""
+    for place, spell in spelled:
+        if row[place] is not None:
+            row[place] = spell(row[place])
+    return row
 
 
+def _harmless(text: str) -> str:
+    """Names of models come from outside, and a spreadsheet takes what begins like this for a formula."""
+    return f"'{text}" if text.startswith(_FORMULAS) else text
+
+
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _SPELLED: Final[Mapping[type, Callable[[Any], str]]] = {
+    str: _harmless,
     bool: lambda value: "true" if value else "false",
     datetime: lambda value: value.isoformat().replace("+00:00", "Z"),
 }

@@ -9,16 +9,15 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
-from gateway.cli.advancing import advancing
 from gateway.cli.confirmation import confirmed
 from gateway.cli.console import explained, fail, say, settings_or_exit
 from gateway.cli.database import opened_database
-from gateway.cli.progress import waiting
+from gateway.cli.progress import advancing, waiting
 from gateway.cli.wording import many
 from gateway.core.clock import SystemClock
 from gateway.metering.reports.erasure import PREFIX, Erasure
 from gateway.metering.reports.month import Month
-from gateway.metering.reports.pruning import Prunable, Pruning
+from gateway.metering.reports.pruning import LEAST_DAYS, Prunable, Pruning
 
 _AGE: Final = re.compile(r"([0-9]{1,5})d", re.ASCII)
 _KEYS_OWN: Final = "key:"
@@ -27,7 +26,8 @@ _KEYS_OWN: Final = "key:"
 
 def prune(
     older_than: Annotated[
-        str, typer.Option(metavar="DAYS", help="How old lines must be to go: 400d. Never below 35d.")
+        str,
+        typer.Option(metavar="DAYS", help=f"How old lines must be to go: 400d. Never below {LEAST_DAYS}d."),
     ],
     even_if_open: Annotated[
         bool, typer.Option("--even-if-open", help="Also lines of months that were not closed.")
@@ -46,7 +46,7 @@ def prune(
         with waiting("Counting"):
             found = asyncio.run(pruning.look(days))
         if not found.attempts:
-            say(f"No line is of before {_day(found.before)} (UTC).")
+            say(f"There is nothing to delete: no attempt was settled before {_day(found.before)} (UTC).")
             return
         if found.still_open and not even_if_open:
             fail([_not_closed(found.still_open)])
@@ -54,7 +54,7 @@ def prune(
             say(f"Would be deleted: the lines of {many(found.attempts, 'attempt')} {_age(found)}.")
             return
         confirmed(f"Delete the lines of {many(found.attempts, 'attempt')} {_age(found)}, for ever?", yes=yes)
-        with advancing("Deleting", found.attempts) as told:
+        with advancing("Deleting", unit="attempts", total=found.attempts) as told:
             pruned = asyncio.run(pruning.prune(found.before, told))
     say(f"Deleted: the lines of {many(pruned, 'attempt')}. The sums of their days stay in every report.")
 
@@ -83,6 +83,11 @@ def _days(written: str) -> int:
     found = _AGE.fullmatch(written.strip())
     if found is None:
         raise typer.BadParameter("say it in days: 400d.", param_hint="--older-than")
+    if int(found[1]) < LEAST_DAYS:
+        raise typer.BadParameter(
+            f"the last {LEAST_DAYS} days stay: budgets of a month are counted from them.",
+            param_hint="--older-than",
+        )
     return int(found[1])
 
 

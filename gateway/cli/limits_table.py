@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from rich.console import JustifyMethod
-from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.console import out, say
+from gateway.cli.console import say
+from gateway.cli.output import print_tables
+from gateway.cli.tables import plain, table
 from gateway.core.decision import Mode
 from gateway.limits.left import BudgetLeft, Left, RateLeft, SlotsLeft, TeamLimits
 
@@ -24,98 +24,95 @@ _WINDOWS: Final = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"
 
 def print_limits(limits: TeamLimits) -> None:
     """The whole answer."""
-    out.print(f"{_asked(limits)}  [dim]{_clock(limits.at)} UTC[/]")
     tables = {
         "Rates": _rates(limits.rates),
         "At once": _slots(limits.concurrency),
         "Budgets": _budgets(limits.budgets),
         "Held": _held((*limits.concurrency, *limits.budgets)),
     }
-    for heading, table in tables.items():
-        if table.row_count:
-            out.print(f"\n[bold]{heading}[/]")
-            out.print(table)
-    if not any(table.row_count for table in tables.values()):
+    shown = {heading: each for heading, each in tables.items() if each.row_count}
+    parts = [part for heading, each in shown.items() for part in (f"\n[bold]{heading}[/]", each)]
+    print_tables(f"{_asked(limits)}  [dim]{_clock(limits.at)} UTC[/]", *parts)
+    if not shown:
         say("Nothing limits it.")
     if limits.not_shown:
         say(f"{limits.not_shown:,} more are not shown. Narrow it with --key, --user or --model.")
 
 
 def _rates(lefts: Sequence[RateLeft]) -> Table:
-    table = _table("limit", "~whose", ">left", ">burst", "unit", ">full in", "used", ">", "~")
-    for each in lefts:
-        used = 100 - 100 * each.left / each.burst
-        unit = f"{_spoken(each.unit)}, {each.amount:,} a {_window(each.window_seconds)}"
-        table.add_row(
+    rows = [
+        (
             *_names(each),
-            *(f"{each.left:,}", f"{each.burst:,}", unit, _span(each.full_in_seconds)),
-            *_used(used),
+            *(f"{each.left:,}", f"{each.burst:,}"),
+            f"{_spoken(each.unit)}, {each.amount:,} a {_window(each.window_seconds)}",
+            _span(each.full_in_seconds),
+            *_used(100 - 100 * each.left / each.burst),
             _remarks(each),
         )
-    return table
+        for each in lefts
+    ]
+    return table(("limit", "~whose", ">left", ">burst", "unit", ">full in", "used", ">", "~"), rows)
 
 
 def _slots(lefts: Sequence[SlotsLeft]) -> Table:
-    table = _table("limit", "~whose", ">taken", ">of", "used", ">", "~")
-    for each in lefts:
-        used = _used(100 * each.taken / each.amount)
-        table.add_row(*_names(each), f"{each.taken:,}", f"{each.amount:,}", *used, _remarks(each))
-    return table
+    rows = [
+        (
+            *_names(each),
+            *(f"{each.taken:,}", f"{each.amount:,}"),
+            *_used(100 * each.taken / each.amount),
+            _remarks(each),
+        )
+        for each in lefts
+    ]
+    return table(("limit", "~whose", ">taken", ">of", "used", ">", "~"), rows)
 
 
 def _budgets(lefts: Sequence[BudgetLeft]) -> Table:
     figures = (">spent", ">held", ">set aside", ">left", ">of")
-    table = _table("budget", "~whose", *figures, "unit", "used", ">", "begins anew", "~")
-    for each in lefts:
-        amounts = (each.spent, each.held, each.set_aside, each.left, each.amount)
-        places = _places(each)
-        table.add_row(
+    rows = [
+        (
             *_names(each),
-            *(_figure(each.unit, amount, places=places) for amount in amounts),
+            *(
+                _figure(each.unit, amount, places=_places(each))
+                for amount in (each.spent, each.held, each.set_aside, each.left, each.amount)
+            ),
             *(_spoken(each.unit), *_used(each.percent)),
             _clock(each.ends_at),
             _remarks(each, *_more(each)),
         )
-    return table
+        for each in lefts
+    ]
+    return table(("budget", "~whose", *figures, "unit", "used", ">", "begins anew", "~"), rows)
 
 
 def _held(lefts: Sequence[SlotsLeft | BudgetLeft]) -> Table:
-    table = _table("limit", "~whose", "request", ">amount", "unit", ">lease ends in")
-    for each in lefts:
-        for holder in each.holders:
-            amount = "1" if isinstance(each, SlotsLeft) else _figure(each.unit, holder.amount, places=6)
-            table.add_row(
-                *(*_names(each), _holder(holder.request_id), amount, _spoken(each.unit)),
-                _span(holder.lease_seconds),
-            )
-    return table
+    rows = [
+        (
+            *(*_names(each), _holder(holder.request_id)),
+            "1" if isinstance(each, SlotsLeft) else _figure(each.unit, holder.amount, places=6),
+            *(_spoken(each.unit), _span(holder.lease_seconds)),
+        )
+        for each in lefts
+        for holder in each.holders
+    ]
+    return table(("limit", "~whose", "request", ">amount", "unit", ">lease ends in"), rows)
 
 
 def _holder(request_id: str) -> str:
     """A slice's name says nothing to anybody."""
-    return "[dim]set aside by a replica[/]" if request_id.startswith("slice:") else _plain(request_id)
-
-
-def _table(*headings: str) -> Table:
-    """Columns of words, of numbers (`>`), and of words that may be folded in a narrow terminal (`~`)."""
-    table = Table(box=None, header_style="bold", padding=(0, 1))
-    for heading in headings:
-        name, folds = heading.lstrip(">~"), heading.startswith("~")
-        justify: JustifyMethod = "right" if heading.startswith(">") else "left"
-        table.add_column(name, justify=justify, no_wrap=not folds, overflow="fold")
-    return table
+    return "[dim]set aside by a replica[/]" if request_id.startswith("slice:") else plain(request_id)
 
 
 def _names(left: Left) -> tuple[str, str]:
     scopes = {scope: value for scope, value in left.whose.items() if scope != "team" or len(left.whose) == 1}
     spelled = [f"{scope} {_whose(left, scope, value)}" for scope, value in scopes.items()]
-    return _plain(left.limit), ", ".join(spelled) or "all teams"
+    return plain(left.limit), ", ".join(spelled) or "all teams"
 
 
 def _whose(left: Left, scope: str, value: str | None) -> str:
     if value is None:
         return "[dim](each)[/]"
-    return _plain(left.key_name if scope == "key" and left.key_name else value)
+    return plain(left.key_name if scope == "key" and left.key_name else value)
 
 
 def _used(percent: float) -> tuple[str, str]:
@@ -132,9 +129,9 @@ def _remarks(left: Left, *more: str) -> str:
     if left.mode is not Mode.ENFORCE:
         remarks.append(f"[yellow]{left.mode}[/]")
     if left.models != ("*",):
-        remarks.append(f"only {_plain(', '.join(left.models))}")
+        remarks.append(f"only {plain(', '.join(left.models))}")
     if left.keys:
-        remarks.append(f"for key {_plain(', '.join(left.keys))}")
+        remarks.append(f"for key {plain(', '.join(left.keys))}")
     return ", ".join(remarks)
 
 
@@ -145,7 +142,7 @@ def _more(left: BudgetLeft) -> list[str]:
         for each in left.increases
     ]
     strict = ["strict"] if left.strict else []
-    return [*raised, *strict, _plain(left.zone)]
+    return [*raised, *strict, plain(left.zone)]
 
 
 def _places(left: BudgetLeft) -> int:
@@ -183,9 +180,4 @@ def _clock(moment: str) -> str:
 
 def _asked(limits: TeamLimits) -> str:
     given = [(name, getattr(limits, name)) for name in ("team", "key", "user", "model")]
-    return ", ".join(f"{name} [bold]{_plain(value)}[/]" for name, value in given if value)
-
-
-def _plain(text: str) -> str:
-    """What others have named, without what a terminal would obey."""
-    return escape("".join(char if char.isprintable() else "?" for char in text))
+    return ", ".join(f"{name} [bold]{plain(value)}[/]" for name, value in given if value)

@@ -1,6 +1,6 @@
 """`gateway months`: the monthly close. A closed month's figures stay; what comes later stands beside them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -11,16 +11,17 @@ from rich.table import Table
 from gateway.cli.console import explained, fail, say, settings_or_exit
 from gateway.cli.database import opened_database
 from gateway.cli.formats import Format
-from gateway.cli.output import Output, print_tables, write_records
+from gateway.cli.output import AsFormat, Output, print_tables, write_records
+from gateway.cli.tables import plain, table
 from gateway.cli.wording import dollars, many, spelled
 from gateway.core.clock import SystemClock
-from gateway.metering.reports.closing import MEASURES, Closed, Closing, Closings, Restated
+from gateway.metering.reports.closing import Closed, Closing, Closings, Restated
+from gateway.metering.reports.daily import MEASURES
 from gateway.metering.reports.month import Month
 
 command = typer.Typer(help="Close months, and show what was frozen.", no_args_is_help=True)
 
 Written = Annotated[str, typer.Argument(metavar="MONTH", help="The month, in UTC: 2026-10.")]
-AsFormat = Annotated[Format, typer.Option("--format", help="How to print it.")]
 
 _BY: Final = ("team", "model")
 
@@ -140,48 +141,48 @@ def _restatement(rows: Sequence[Restated]) -> str:
 
 
 def _table(rows: Sequence[Restated]) -> Table:
-    table = Table(box=None, header_style="bold", show_footer=True, footer_style="bold")
+    headings = (
+        "~team",
+        "~model",
+        ">attempts",
+        ">input",
+        ">output",
+        ">frozen USD",
+        ">restated",
+        ">USD today",
+        "~",
+    )
     frozen = sum(row.frozen["cost"] for row in rows)
     today = sum(row.today["cost"] for row in rows)
-    table.add_column("team", "all", overflow="fold")
-    table.add_column("model", overflow="fold")
-    table.add_column("attempts", f"{sum(row.frozen['attempts'] for row in rows):,}", justify="right")
-    table.add_column("input", justify="right")
-    table.add_column("output", justify="right")
-    table.add_column("frozen USD", dollars(frozen), justify="right")
-    table.add_column("restated", dollars(today - frozen, sign=True), justify="right")
-    table.add_column("USD today", dollars(today), justify="right")
-    table.add_column("")
-    for row in rows:
-        table.add_row(*_cells(row))
-    return table
-
-
-def _cells(row: Restated) -> Sequence[str]:
-    team, model = row.group
-    frozen, difference = row.frozen, row.difference
-    restated = dollars(difference["cost"], sign=True) if row.changed else ""
-    return (
-        escape(team),
-        escape(model) or "-",
-        f"{frozen['attempts']:,}",
-        f"{frozen['input_tokens']:,}",
-        f"{frozen['output_tokens']:,}",
-        dollars(frozen["cost"]),
-        f"[yellow]{restated}[/]" if restated else "",
-        dollars(row.today["cost"]),
-        _remarks(frozen, difference),
+    attempts = sum(row.frozen["attempts"] for row in rows)
+    restated = dollars(today - frozen, sign=True) if any(row.changed for row in rows) else ""
+    money = (dollars(frozen), restated, dollars(today))
+    return table(
+        headings, [_cells(row) for row in rows], total=("all", "", f"{attempts:,}", "", "", *money, "")
     )
 
 
-def _remarks(frozen: Mapping[str, int], difference: Mapping[str, int]) -> str:
+def _cells(row: Restated) -> Sequence[str]:
+    frozen, difference = row.frozen, row.difference
+    restated = dollars(difference["cost"], sign=True) if row.changed else ""
+    return (
+        *map(plain, row.group),
+        *(f"{frozen[name]:,}" for name in ("attempts", "input_tokens", "output_tokens")),
+        dollars(frozen["cost"]),
+        f"[yellow]{restated}[/]" if restated else "",
+        dollars(row.today["cost"]),
+        _remarks(row),
+    )
+
+
+def _remarks(row: Restated) -> str:
     remarks = []
-    if frozen["unpriced"]:
-        remarks.append(f"[red]{frozen['unpriced']:,} unpriced[/]")
-    if frozen["estimated"]:
-        remarks.append(f"[yellow]{frozen['estimated']:,} estimated[/]")
-    if difference["attempts"]:
-        remarks.append(f"[yellow]{difference['attempts']:+,} attempts since[/]")
+    if unpriced := row.frozen["unpriced"]:
+        remarks.append(f"[red]{unpriced:,} unpriced[/]")
+    if estimated := row.frozen["estimated"]:
+        remarks.append(f"[yellow]{estimated:,} estimated[/]")
+    if since := row.difference["attempts"]:
+        remarks.append(f"[yellow]{since:+,} attempts since[/]")
     return ", ".join(remarks)
 
 
@@ -197,20 +198,17 @@ def _records(month: Month, rows: Sequence[Restated]) -> Iterator[dict[str, Any]]
 
 
 def _closings_table(closings: Sequence[Closing]) -> Table:
-    table = Table("month", "closed", box=None, header_style="bold")
-    table.add_column("attempts", justify="right")
-    table.add_column("USD", justify="right")
-    table.add_column("")
-    for closing in closings:
-        unpriced = f"[red]{closing.unpriced:,} unpriced[/]" if closing.unpriced else ""
-        table.add_row(
+    rows = [
+        (
             str(closing.month),
             spelled(closing.closed_at),
             f"{closing.attempts:,}",
             dollars(closing.cost),
-            unpriced,
+            f"[red]{closing.unpriced:,} unpriced[/]" if closing.unpriced else "",
         )
-    return table
+        for closing in closings
+    ]
+    return table(("month", "closed", ">attempts", ">USD", "~"), rows)
 
 
 def _closing_record(closing: Closing) -> dict[str, Any]:

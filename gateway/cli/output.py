@@ -37,6 +37,8 @@ Output = Annotated[
     ),
 ]
 
+AsFormat = Annotated[Format, typer.Option("--format", help="How to print it.")]
+
 
 def write_records(
     records: Iterable[Record], *, columns: Columns, form: Format, output: Path | None = None
@@ -56,20 +58,18 @@ def write_records(
 
 
 def print_tables(*parts: RenderableType, output: Path | None = None) -> None:
-    """Show to people; in a file without colours."""
-    if output is None:
-        for part in parts:
-            out.print(part)
-        return
+    """Show to people; in a file without colours. Ends as `write_content` does."""
+    width, coloured = (out.width, out.is_terminal) if output is None else (FILE_WIDTH, False)
     text = StringIO()
-    console = Console(file=text, width=FILE_WIDTH, highlight=False)
+    console = Console(file=text, width=width, force_terminal=coloured, soft_wrap=True, highlight=False)
     for part in parts:
         console.print(part)
-    write_file(text.getvalue().encode(), output)
+    lines = (line.rstrip() for line in text.getvalue().splitlines())
+    write_content("".join(f"{line}\n" for line in lines).encode(), output)
 
 
-def write_file(content: bytes, output: Path) -> None:
-    """Write a file, whole or not at all. Ends the command with status 1 and a sentence when it cannot be."""
+def write_content(content: bytes, output: Path | None = None) -> None:
+    """Write it as it is. Ends the command with status 1 and a sentence when the place cannot be written."""
     _write([content], output)
 
 

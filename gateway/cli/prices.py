@@ -1,6 +1,5 @@
 """`gateway prices`: the price book, as it holds on a day."""
 
-import sys
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,6 +10,7 @@ import typer
 
 from gateway.app import load_policy_files
 from gateway.cli.console import explained, settings_or_exit
+from gateway.cli.output import write_content
 from gateway.cli.prices_table import print_outlook
 from gateway.metering.prices.outlook import outlook
 
@@ -35,7 +35,7 @@ def check(
         str | None,
         typer.Option(metavar="DAY", help="On which day, such as 2026-12-24 (UTC).", show_default="today"),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.TABLE,
+    output_format: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.TABLE,
 ) -> None:
     """Show what the price book holds, what has no price, and what changes in the next 30 days. When the files
     are wrong, name every mistake, with file and line.
@@ -44,8 +44,8 @@ def check(
     settings = settings_or_exit()
     with explained(settings):
         found = outlook(load_policy_files(settings).catalogue, moment)
-    if form is Form.JSON:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+    if output_format is Form.JSON:
+        write_content(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     else:
         print_outlook(found)
 

@@ -1,13 +1,14 @@
 """The price book, as tables for people."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from rich.console import JustifyMethod
-from rich.markup import escape
+from rich.console import RenderableType
 from rich.table import Table
 
-from gateway.cli.console import out, say
+from gateway.cli.console import say
+from gateway.cli.output import print_tables
+from gateway.cli.tables import plain, table
 from gateway.metering.prices.outlook import DAYS, Change, Gap, Line, ModelPrices, Outlook, units_of
 
 _COLUMNS: Final = {"input": "input", "cached_input": "cached", "cache_write": "write", "output": "output"}
@@ -17,23 +18,26 @@ _STANDARD: Final = "standard"
 
 def print_outlook(found: Outlook) -> None:
     """The whole answer."""
-    out.print(f"price book [bold]{found.price_version}[/]  [dim]{found.at} UTC[/]")
+    print_tables(*_parts(found))
+    say("US dollars: tokens and characters by the million, images by the piece, audio by the minute.")
+
+
+def _parts(found: Outlook) -> Iterator[RenderableType]:
+    yield f"price book [bold]{found.price_version}[/]  [dim]{found.at} UTC[/]"
     tables = {
         "Prices": _prices(found.models),
         "Gaps": _gaps(found.gaps),
         f"Changes in the next {DAYS} days": _changes(found.changes),
     }
-    for heading, table in tables.items():
-        if table.row_count:
-            out.print(f"\n[bold]{heading}[/]")
-            out.print(table)
+    for heading, each in tables.items():
+        if each.row_count:
+            yield f"\n[bold]{heading}[/]"
+            yield each
     if found.ceiling:
-        out.print(f"\n[bold]Ceiling[/]\n {_spoken(found.ceiling)}")
+        yield f"\n[bold]Ceiling[/]\n{_spoken(found.ceiling)}"
     if found.without_price:
-        out.print("\n[bold]Without a price[/]")
-        for model in found.without_price:
-            out.print(f" [red]{escape(model)}[/]")
-    say("US dollars: tokens and characters by the million, images by the piece, audio by the minute.")
+        yield "\n[bold]Without a price[/]"
+        yield from (f"[red]{plain(model)}[/]" for model in found.without_price)
 
 
 def _prices(models: Sequence[ModelPrices]) -> Table:
@@ -42,7 +46,7 @@ def _prices(models: Sequence[ModelPrices]) -> Table:
     prices = [f">{_COLUMNS[unit]}" for unit in shown]
     rows = [
         (
-            f"[bold]{escape(model.model)}[/]" if first else "",
+            f"[bold]{plain(model.model)}[/]" if first else "",
             *_whose(line),
             *(_dollars(line.rates.get(unit)) for unit in shown),
             _spoken({unit: price for unit, price in line.rates.items() if unit not in shown}),
@@ -52,9 +56,7 @@ def _prices(models: Sequence[ModelPrices]) -> Table:
         for model in models
         for first, line in _marked(model.lines)
     ]
-    return _table(
-        ("model", "tier", ">above", "upstream", *prices, "~", "since", "until", "next change"), rows
-    )
+    return table(("model", "tier", ">above", "upstream", *prices, "~", "since", "until", "next change"), rows)
 
 
 def _marked(lines: Sequence[Line]) -> Sequence[tuple[bool, Line]]:
@@ -65,28 +67,28 @@ def _marked(lines: Sequence[Line]) -> Sequence[tuple[bool, Line]]:
 def _gaps(gaps: Sequence[Gap]) -> Table:
     rows = [
         (
-            escape(gap.model),
-            escape(gap.tier or _STANDARD),
+            plain(gap.model),
+            plain(gap.tier or _STANDARD),
             f"[red]{gap.since}[/]",
             gap.until or "[red]no end[/]",
         )
         for gap in gaps
     ]
-    return _table(("model", "tier", "no price from", "until"), rows)
+    return table(("model", "tier", "no price from", "until"), rows)
 
 
 def _changes(changes: Sequence[Change]) -> Table:
     rows = [
         (
             change.day,
-            f"[bold]{escape(change.model)}[/]",
+            f"[bold]{plain(change.model)}[/]",
             *_whose(change),
             _spoken(change.before, but=_kept(change)),
             _spoken(change.after, but=_kept(change)),
         )
         for change in changes
     ]
-    return _table(("day", "model", "tier", ">above", "upstream", "~before", "~after"), rows)
+    return table(("day", "model", "tier", ">above", "upstream", "~before", "~after"), rows)
 
 
 def _kept(change: Change) -> Collection[str]:
@@ -98,7 +100,8 @@ def _kept(change: Change) -> Collection[str]:
 def _whose(line: Line | Change) -> tuple[str, str, str]:
     """The tier, the step and the upstream."""
     above = f"{line.above:,}" if line.above else ""
-    return escape(line.tier) or f"[dim]{_STANDARD}[/]", above, escape(line.upstream)
+    tier = plain(line.tier) if line.tier else f"[dim]{_STANDARD}[/]"
+    return tier, above, plain(line.upstream) if line.upstream else ""
 
 
 def _spoken(rates: Mapping[str, int] | None, *, but: Collection[str] = ()) -> str:
@@ -115,18 +118,3 @@ def _dollars(price: int | None) -> str:
         return ""
     whole, rest = divmod(price, 1_000_000)
     return f"{whole:,}.{f'{rest:06}'.rstrip('0'):0<2}"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Columns of words, of numbers (`>`), and of words that may be folded in a narrow terminal (`~`). One in
-    which nothing stands is left out.
-    """
-    table = Table(box=None, header_style="bold", padding=(0, 1))
-    used = [number for number in range(len(headings)) if any(row[number] for row in rows)]
-    for heading in (headings[number] for number in used):
-        name, folds = heading.lstrip(">~"), heading.startswith("~")
-        justify: JustifyMethod = "right" if heading.startswith(">") else "left"
-        table.add_column(name, justify=justify, no_wrap=not folds, overflow="fold")
-    for row in rows:
-        table.add_row(*(row[number] for number in used))
-    return table

@@ -1,6 +1,6 @@
 """How long work is told of while it lasts: on standard error, and only where somebody looks at it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Final, TypeVar
@@ -47,14 +47,13 @@ def waiting(what: str) -> Iterator[None]:
         yield
 
 
-def counted(items: Iterable[T], *, what: str, unit: str, total: int | None) -> Iterator[T]:
-    """The items, and a bar that says how many of about `total` have come and how fast.
+@contextmanager
+def advancing(what: str, *, unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """What the work calls with the number of items that it has done since: a bar says how many of about
+    `total` that makes, and how fast.
 
     `unit`: what they are, in the plural. `total`: None where nobody knows it.
     """
-    if not err.is_terminal:
-        yield from items
-        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -63,8 +62,18 @@ def counted(items: Iterable[T], *, what: str, unit: str, total: int | None) -> I
         _Speed(unit),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
-        task, each = progress.add_task(what, total=total), iter(items)
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda items: progress.advance(task, items)
+
+
+def counted(items: Iterable[T], *, what: str, unit: str, total: int | None) -> Iterator[T]:
+    """The items, and the same bar as they pass."""
+    if not err.is_terminal:
+        yield from items
+        return
+    with advancing(what, unit=unit, total=total) as told:
+        each = iter(items)
         while lot := list(islice(each, _LOT)):
             yield from lot
-            progress.advance(task, len(lot))
+            told(len(lot))

@@ -4,10 +4,10 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,29 +15,29 @@ import aiohttp
 import typer
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from gateway.app import load_policy_files
-from gateway.cli.console import err, explained, fail, say, settings_or_exit
+from gateway.cli.console import explained, fail, say, settings_or_exit
 from gateway.cli.database import opened_database
+from gateway.cli.findings import findings
 from gateway.cli.formats import Format, Record
-from gateway.cli.output import Output, print_tables, write_file, write_records
+from gateway.cli.output import AsFormat, Output, print_tables, write_content, write_records
+from gateway.cli.progress import advancing
 from gateway.cli.ranges import Since, Until, asked_range
-from gateway.metering.reconciliation.amounts import NOTHING, Amounts
+from gateway.cli.tables import plain, table
+from gateway.cli.wording import dollars
+from gateway.metering.reconciliation.amounts import Amounts, Place
 from gateway.metering.reconciliation.explain import Explained, Reason
 from gateway.metering.reconciliation.http import HttpFetch
 from gateway.metering.reconciliation.provider import Provider, ProviderError
 from gateway.metering.reconciliation.reconcile import reconcile as reconciled
-from gateway.metering.reconciliation.sentences import findings
 from gateway.metering.reconciliation.sums import LedgerSums
 from gateway.metering.reconciliation.textfile import textfile
 from gateway.metering.reconciliation.verdict import Verdict, judge
+from gateway.metering.reports.ranges import DAY
 from gateway.settings import Settings, UpstreamSettings
 
-_DAY: Final = 86_400
-_MILLISECONDS: Final = 1000
 _DEFAULT_SINCE: Final = "8d"
-_DEFAULT_UNTIL: Final = "1d"
 """A week up to the day before yesterday: figures that are final."""
 
 _MEASURES: Final = tuple("cost_microdollars" if name == "cost" else name for name in Amounts._fields)
@@ -74,7 +74,7 @@ def reconcile(
             help="How much of requests, tokens and cost may be off, whichever is worst.",
         ),
     ] = "0.5%",
-    output_format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    output_format: AsFormat = Format.TABLE,
     output: Output = None,
     metrics: Annotated[
         Path | None,
@@ -87,6 +87,8 @@ def reconcile(
     ] = None,
 ) -> None:
     """Compare what the provider counted and charged with the ledger, and say what explains the difference.
+
+    Of the last week whose figures are final: without --until it ends where yesterday begins.
 
     Status 0 when they agree within the tolerance, 1 when they do not, or when it cannot be found out.
     """
@@ -101,30 +103,29 @@ def reconcile(
     verdict = judge(found)
     holds = verdict.holds(allowed)
     if metrics is not None:
-        write_file(textfile(found, now=time.time(), within_tolerance=holds), metrics)
-    if output_format is Format.TABLE:
-        print_tables(*_tables(found, verdict), output=output)
-    else:
+        write_content(textfile(found, now=time.time(), within_tolerance=holds), metrics)
+    if output_format is not Format.TABLE:
         write_records(map(_record, found), columns=_COLUMNS, form=output_format, output=output)
+    elif found:
+        print_tables(_table(found, verdict), output=output)
     _tell(found, verdict, holds, allowed, days)
     if not holds:
         raise typer.Exit(1)
 
 
 def _days(since: str | None, until: str | None) -> tuple[int, int]:
-    asked = asked_range(since, until or _DEFAULT_UNTIL, default=_DEFAULT_SINCE)
-    if not asked.days or asked.since is None or asked.until is None:
-        raise typer.BadParameter(
-            "providers tell costs by the day: write days, such as 2026-10-01 or 30d.",
-            param_hint="--since, --until",
-        )
-    begins, ends = (end // (_DAY * _MILLISECONDS) for end in (asked.since, asked.until))
-    ends = min(ends, _today() + 1)
+    asked = asked_range(since, until, default=_DEFAULT_SINCE)
+    if not asked.days:
+        raise _wrong("providers tell costs by the day: write days, such as 2026-10-01 or 30d.")
+    begins = (asked.since or 0) // DAY
+    ends = _today() - 1 if asked.until is None else min(asked.until // DAY, _today() + 1)
     if begins >= ends:
-        raise typer.BadParameter(
-            "nothing was counted yet: these days are to come.", param_hint="--since, --until"
-        )
+        raise _wrong("these days are not over, or not final: yesterday and today need an --until.")
     return begins, ends
+
+
+def _wrong(sentence: str) -> typer.BadParameter:
+    return typer.BadParameter(sentence, param_hint="--since, --until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +171,11 @@ async def _found(
 ) -> Sequence[Explained]:
     catalogue = load_policy_files(settings).catalogue
     since, until = days
-    with opened_database(settings) as database, _progress() as on_page:
+    asking = advancing("Asking the provider", unit="pages", total=None)
+    with opened_database(settings) as database, asking as told:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             return await reconciled(
-                [_provider(account, session, on_page) for account in accounts],
+                [_provider(account, session, partial(told, 1)) for account in accounts],
                 LedgerSums(
                     database,
                     labels={name: account.label for account in accounts for name in account.upstreams},
@@ -200,23 +202,6 @@ def _provider(account: _Account, session: aiohttp.ClientSession, on_page: Callab
     )
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[], None]]:
-    """How many pages have come, where somebody looks at it."""
-    if not err.is_terminal:
-        yield lambda: None
-        return
-    pages = 0
-    with err.status("Asking the provider") as status:
-
-        def on_page() -> None:
-            nonlocal pages
-            pages += 1
-            status.update(f"Asking the provider: {pages:,} pages")
-
-        yield on_page
-
-
 def _record(each: Explained) -> Record:
     books = zip(each.comparison.provider, each.comparison.ledger, each.comparison.difference, strict=True)
     place, rest = each.comparison.place, each.of(Reason.UNEXPLAINED)
@@ -237,39 +222,32 @@ def _record(each: Explained) -> Record:
     }
 
 
-def _tables(found: Sequence[Explained], verdict: Verdict) -> Iterator[Table]:
+def _table(found: Sequence[Explained], verdict: Verdict) -> Table:
     """The places that differ by more than rounding, and what all places together come to."""
-    table = Table(box=None, header_style="bold")
-    for heading in ("day", "upstream", "model"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("requests", "input", "cached", "output", "USD"):
-        table.add_column(heading, justify="right")
-    table.add_column("why", overflow="fold")
-    for each in found:
-        shares = [share for share in each.shares if share.reason is not Reason.ROUNDING]
-        if shares:
-            place = each.comparison.place
-            names = (_date(place.day), Text(place.upstream), Text(place.model or "(no model)"))
-            why = ", ".join(share.reason for share in shares)
-            table.add_row(*names, *_signed(each.comparison.difference), why)
-    if table.row_count:
-        table.add_section()
-    for name, amounts in (("provider", verdict.provider), ("ledger", verdict.ledger)):
-        table.add_row("all", "", name, *_unsigned(amounts), "")
-    difference = verdict.provider.minus(verdict.ledger)
-    style = "green" if difference._replace(cost=0) == NOTHING else "yellow"
-    table.add_row("", "", "difference", *_signed(difference), "", style=style)
-    yield table
+    headings = ("day", "~upstream", "~model", ">requests", ">input", ">cached", ">output", ">USD", "~why")
+    rows = [
+        (*_names(each.comparison.place), *_signed(each.comparison.difference), ", ".join(why))
+        for each in found
+        if (why := [share.reason for share in each.shares if share.reason is not Reason.ROUNDING])
+    ]
+    difference = ("all", "", "difference", *_signed(verdict.provider.minus(verdict.ledger)), "")
+    books = (("provider", verdict.provider), ("ledger", verdict.ledger))
+    sums = [("all", "", name, *_unsigned(amounts), "") for name, amounts in books]
+    return table(headings, [*rows, *sums], total=difference)
+
+
+def _names(place: Place) -> Iterator[str]:
+    yield from (_date(place.day), plain(place.upstream), plain(place.model or "(no model)"))
 
 
 def _signed(amounts: Amounts) -> Iterator[str]:
     yield from (f"{amount:+,}" if amount else "0" for amount in amounts[:-1])
-    yield f"{Decimal(amounts.cost) / 1_000_000:+,.6f}" if amounts.cost else "0"
+    yield dollars(amounts.cost, sign=True)
 
 
 def _unsigned(amounts: Amounts) -> Iterator[str]:
     yield from (f"{amount:,}" for amount in amounts[:-1])
-    yield f"{Decimal(amounts.cost) / 1_000_000:,.6f}"
+    yield dollars(amounts.cost)
 
 
 def _tell(
@@ -280,7 +258,7 @@ def _tell(
         say(f"Neither the provider nor the ledger knows of anything {span}.")
         return
     for finding in findings(found):
-        say(escape(finding.sentence))
+        say(plain(finding.sentence))
     off = f"{verdict.ratio * 100:.3f}"
     bound = f"{tolerance * 100:f}".rstrip("0").rstrip(".") if tolerance else "0"
     mark = "[green]✓[/]" if holds else "[bold red]✗[/]"
@@ -290,8 +268,8 @@ def _tell(
 
 def _today() -> int:
     """Days since 1970, in UTC."""
-    return int(time.time()) // _DAY
+    return int(time.time() * 1000) // DAY
 
 
 def _date(day: int) -> str:
-    return datetime.fromtimestamp(day * _DAY, UTC).date().isoformat()
+    return datetime.fromtimestamp(day * DAY / 1000, UTC).date().isoformat()

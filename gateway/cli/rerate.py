@@ -2,23 +2,23 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from gateway.app import load_policy_files
-from gateway.cli.advancing import advancing
 from gateway.cli.confirmation import confirmed
 from gateway.cli.console import explained, say, settings_or_exit
 from gateway.cli.database import opened_database
 from gateway.cli.formats import Format
 from gateway.cli.holders import Holders
-from gateway.cli.months import AsFormat
-from gateway.cli.output import Output, print_tables, write_records
+from gateway.cli.output import AsFormat, Output, print_tables, write_records
+from gateway.cli.progress import advancing
 from gateway.cli.ranges import Since, Until, asked_range
+from gateway.cli.tables import plain, table
 from gateway.cli.wording import dollars, many
 from gateway.core.clock import SystemClock
 from gateway.core.policy import Unpriced
@@ -71,12 +71,13 @@ def rerate(
         closed = asyncio.run(rerating.closed_months(asked))
         if closed and not dry_run:
             confirmed(_question(closed), yes=yes)
-        with advancing("Reckoning", asyncio.run(rerating.count(asked, models))) as told:
+        total = asyncio.run(rerating.count(asked, models))
+        with advancing("Reckoning", unit="attempts", total=total) as told:
             work = rerating.rerate(asked, models=models, writes=not dry_run, told=told)
             report = asyncio.run(work)
     _show(report, dry_run, output_format, output)
     _tell(report, asked, dry_run)
-    if closed and not dry_run:
+    if closed and not dry_run and any(change.touched for change in report.changes.values()):
         say(f"`gateway months show {closed[0]}` shows what is restated.")
 
 
@@ -112,29 +113,22 @@ def _show(report: Report, dry_run: bool, form: Format, output: Path | None) -> N
 
 
 def _table(rows: Sequence[tuple[tuple[str, str], Change]]) -> Table:
-    table = Table(box=None, header_style="bold", show_footer=True, footer_style="bold")
-    before = sum(change.before for _, change in rows)
-    after = sum(change.after for _, change in rows)
-    table.add_column("team", "all", overflow="fold")
-    table.add_column("model", overflow="fold")
-    table.add_column("attempts", f"{sum(change.attempts for _, change in rows):,}", justify="right")
-    table.add_column("touched", f"{sum(change.touched for _, change in rows):,}", justify="right")
-    table.add_column("USD before", dollars(before), justify="right")
-    table.add_column("after", dollars(after), justify="right")
-    table.add_column("difference", dollars(after - before, sign=True), justify="right")
-    table.add_column("")
-    for (team, model), change in rows:
-        table.add_row(
-            escape(team),
-            escape(model) or "-",
-            f"{change.attempts:,}",
-            f"{change.touched:,}",
-            dollars(change.before),
-            dollars(change.after),
-            dollars(change.after - change.before, sign=True),
-            _remarks(change),
-        )
-    return table
+    headings = ("~team", "~model", ">attempts", ">touched", ">USD before", ">after", ">difference", "~")
+    total = Change(
+        **{each.name: sum(getattr(change, each.name) for _, change in rows) for each in fields(Change)}
+    )
+    cells = [(*map(plain, whose), *_figures(change), _remarks(change)) for whose, change in rows]
+    return table(headings, cells, total=("all", "", *_figures(total), ""))
+
+
+def _figures(change: Change) -> Sequence[str]:
+    return (
+        f"{change.attempts:,}",
+        f"{change.touched:,}",
+        dollars(change.before),
+        dollars(change.after),
+        dollars(change.after - change.before, sign=True),
+    )
 
 
 def _remarks(change: Change) -> str:

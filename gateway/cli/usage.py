@@ -1,24 +1,23 @@
 """`gateway usage`: what was spent, from the ledger."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.app import usage_reports
 from gateway.cli.console import explained, out, say, settings_or_exit
+from gateway.cli.database import opened_database
 from gateway.cli.formats import Format
-from gateway.cli.output import FILE_WIDTH, Output, print_tables, write_records
+from gateway.cli.output import FILE_WIDTH, AsFormat, Output, print_tables, write_records
 from gateway.cli.progress import waiting
 from gateway.cli.ranges import Since, Until, asked_range
 from gateway.cli.usage_table import remarks_on, usage_tables
-from gateway.metering.interfaces import GROUPS, UsageRow
-from gateway.metering.reports.ranges import Range
+from gateway.metering.interfaces import GROUPS
 from gateway.metering.reports.records import as_record, columns
-from gateway.settings import Settings
+from gateway.metering.reports.sql import SqlUsageReports
 
 
 def usage(
@@ -38,7 +37,7 @@ def usage(
     key: Annotated[str | None, typer.Option(help="Only what this key spent, by its id.")] = None,
     user: Annotated[str | None, typer.Option(help="Only what this user spent.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="Only what this endpoint cost.")] = None,
-    output_format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    output_format: AsFormat = Format.TABLE,
     output: Output = None,
 ) -> None:
     """Show what was spent: requests, tokens, dollars. Read from the ledger, also while the gateway runs."""
@@ -49,8 +48,8 @@ def usage(
     given = {"team": team, "model": model, "key": key, "user": user, "endpoint": endpoint}
     only = {name: value for name, value in given.items() if value is not None}
     settings = settings_or_exit()
-    with explained(settings), waiting("Summing"):
-        rows = asyncio.run(_read(settings, groups, asked, only))
+    with explained(settings), opened_database(settings) as database, waiting("Summing"):
+        rows = asyncio.run(SqlUsageReports(database).usage(groups, asked.since, asked.until, only))
     if not rows:
         whose = "".join(f" {name} {value}," for name, value in only.items())
         say(escape(f"Nothing was spent{' by' if only else ''}{whose} {asked}."))
@@ -73,10 +72,3 @@ def _groups(by: str) -> Sequence[str]:
     if len(set(groups)) < len(groups):
         raise typer.BadParameter("each at most once.", param_hint="--by")
     return groups
-
-
-async def _read(
-    settings: Settings, groups: Sequence[str], asked: Range, only: Mapping[str, str]
-) -> Sequence[UsageRow]:
-    async with usage_reports(settings) as reports:
-        return await reports.usage(groups, asked.since, asked.until, only)

@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.chart import bar, sparkline
+from gateway.cli.tables import plain
+from gateway.cli.wording import many
 from gateway.metering.interfaces import UsageRow
 
 _LONGEST_BAR: Final = 24
@@ -78,11 +80,11 @@ def remarks_on(rows: Sequence[UsageRow]) -> Iterator[str]:
     total = _total(rows)
     if total.unpriced:
         yield (
-            f"The cost of {total.unpriced:,} attempts is not known, and not in these figures: add their "
-            "prices to prices.yaml, then `gateway prices rerate`."
+            f"The cost of {many(total.unpriced, 'attempt')} is not known, and not in these figures: add what "
+            "has no price to prices.yaml, then `gateway prices rerate`."
         )
     if total.estimated:
-        yield f"{total.estimated:,} attempts are by our own count: the provider told none."
+        yield f"By our own count, since the provider told none: {many(total.estimated, 'attempt')}."
 
 
 def _table(
@@ -127,7 +129,7 @@ def _table(
             yield _remarks(row)
 
     for row in _ordered(groups, rows):
-        table.add_row(*cells(row, [_plain(name) for name in row.group]))
+        table.add_row(*cells(row, [Text.from_markup(plain(name)) for name in row.group]))
     if groups and len(rows) > 1:
         table.add_row(*cells(total, [Text("total"), *[Text("")] * (len(groups) - 1)]), style="bold")
     return table
@@ -206,8 +208,3 @@ def _short(number: int) -> str:
         amount, sign = amount / 1000, larger
     places = 0 if abs(amount) >= 99.95 else 1 if abs(amount) >= 9.995 else 2
     return f"{amount:,.{places}f}{sign}"
-
-
-def _plain(name: str) -> Text:
-    """What others have named, without what a terminal would obey; `-` where there is none."""
-    return Text("".join(char if char.isprintable() else "?" for char in name) or "-")

@@ -16,4 +16,4 @@ def spelled(moment: int) -> str:
 
 def many(number: int, noun: str) -> str:
     """`1 attempt`, `2,000 attempts`: nouns whose plural ends in s."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun}" if abs(number) == 1 else f"{number:,} {noun}s"

@@ -8,32 +8,25 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, or_, select
 
-from gateway.core.usage import UsageSource
 from gateway.database.engine import Database
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, DAILY, SETTLEMENTS
 from gateway.metering.reconciliation.amounts import Amounts, Lines, Place, Recorded
+from gateway.metering.reports.daily import ESTIMATED, SETTLED_LINES, USED, one_if, within
+from gateway.metering.reports.ranges import DAY, Range
 
-_DAY: Final = 86_400_000
 _SECONDS: Final = 300.0
 """How long a question may take."""
 _REFUSED: Final = 400
 
 _COMPARED: Final = ("input_tokens", "cached_tokens", "output_tokens", "cost")
 
-_used = (
-    SETTLEMENTS.c.input_tokens
-    + SETTLEMENTS.c.output_tokens
-    + SETTLEMENTS.c.images
-    + SETTLEMENTS.c.audio_milliseconds
-    + SETTLEMENTS.c.characters
-)
 _corrected = (
     select(literal(1))
     .where(ADJUSTMENTS.c.attempt_id == SETTLEMENTS.c.attempt_id, ADJUSTMENTS.c.estimated < 0)
     .exists()
 )
-_failed = and_(or_(SETTLEMENTS.c.status.is_(None), SETTLEMENTS.c.status >= _REFUSED), _used == 0)
-_estimated = and_(SETTLEMENTS.c.source != UsageSource.PROVIDER.value, _used > 0, ~_corrected)
+_failed = and_(or_(SETTLEMENTS.c.status.is_(None), SETTLEMENTS.c.status >= _REFUSED), USED == 0)
+_estimated = and_(ESTIMATED, ~_corrected)
 
 
 class LedgerSums:
@@ -96,7 +89,7 @@ def _sums(upstreams: Mapping[str, str], since: int, until: int) -> Select[Any]:
 
 def _lines(upstreams: Mapping[str, str], day: int) -> Select[Any]:
     groups = (ADMISSIONS.c.upstream, ADMISSIONS.c.model, SETTLEMENTS.c.answered_model)
-    before = ADMISSIONS.c.admitted_at < day * _DAY
+    before = ADMISSIONS.c.admitted_at < day * DAY
     return (
         select(
             *groups,
@@ -110,15 +103,15 @@ def _lines(upstreams: Mapping[str, str], day: int) -> Select[Any]:
             _count(before & ~_failed),
             *(func.sum(case((before, SETTLEMENTS.c[name]), else_=0)) for name in _COMPARED),
         )
-        .select_from(SETTLEMENTS.join(ADMISSIONS, ADMISSIONS.c.attempt_id == SETTLEMENTS.c.attempt_id))
-        .where(SETTLEMENTS.c.settled_at >= day * _DAY, SETTLEMENTS.c.settled_at < (day + 1) * _DAY)
+        .select_from(SETTLED_LINES)
+        .where(*within(SETTLEMENTS.c.settled_at, Range(day * DAY, (day + 1) * DAY)))
         .where(ADMISSIONS.c.upstream.in_(list(upstreams)))
         .group_by(*groups)
     )
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.sum(case((condition, 1), else_=0))
+    return func.sum(one_if(condition))
 
 
 def _bound(counted: ColumnElement[Any], admitted: ColumnElement[Any]) -> ColumnElement[int]:

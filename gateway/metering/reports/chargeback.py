@@ -10,10 +10,11 @@ from sqlalchemy import ColumnElement, Select, collate, func, select
 
 from gateway.database.engine import Database
 from gateway.database.tables import CLOSED, DAILY, KEYS
-from gateway.metering.reports.closing import MEASURES, WHOSE, both_sums, restated_of
+from gateway.metering.reports.closing import both_sums, restated_of
+from gateway.metering.reports.daily import KEY, MEASURES
 from gateway.metering.reports.month import Month
 
-_KEY: Final = ("day", *WHOSE)
+_KEY: Final = tuple(KEY)
 _AT_ONCE: Final = 1000
 """Rows that are fetched together."""
 

@@ -13,15 +13,15 @@ from sqlalchemy import Connection, Select, func, insert, literal, select, text, 
 from gateway.core.clock import Clock
 from gateway.database.engine import Database
 from gateway.database.tables import ADMISSIONS, CLOSED, CLOSINGS, DAILY, UNDER_WAY
+from gateway.metering.reports.daily import KEY, MEASURES
 from gateway.metering.reports.month import Month
 
 GRACE: Final = 3_600_000
 """Milliseconds after a month's end before it can be closed: journals are shipped within seconds, and what a
 dead process left is settled within a minute, while the database is there."""
 
-WHOSE: Final = tuple(column.name for column in DAILY.primary_key if column.name != "day")
+WHOSE: Final = tuple(name for name in KEY if name != "day")
 """By what sums are told apart, besides the day."""
-MEASURES: Final = tuple(column.name for column in DAILY.columns if not column.primary_key)
 
 LOCK: Final = 0x636C_6F73
 """PostgreSQL's advisory lock under which a month is closed. For SQLite its own write lock does."""

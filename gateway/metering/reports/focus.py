@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.metering.reports.closing import MEASURES
+from gateway.metering.reports.daily import MEASURES
 from gateway.metering.reports.month import Month
 from gateway.metering.reports.ranges import DAY
 
@@ -173,9 +173,9 @@ def _description(row: Mapping[str, Any], correction: bool) -> str:
     what = f"{row['model']} by {row['endpoint']}" if row["model"] else row["endpoint"]
     told = f"Correction: {what}" if correction else what
     if row["unpriced"] > 0:
-        told += f"; {row['unpriced']} attempts without a price are not in the cost"
+        told += f"; attempts without a price, not in the cost: {row['unpriced']}"
     if row["estimated"] > 0:
-        told += f"; {row['estimated']} attempts by estimate"
+        told += f"; attempts by estimate: {row['estimated']}"
     return told
 
 

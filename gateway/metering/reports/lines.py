@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, t
 from gateway.core.usage import UsageSource
 from gateway.database.engine import Database
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS, UNDER_WAY
+from gateway.metering.reports.daily import SETTLED_LINES, within
 from gateway.metering.reports.ranges import Range
 
 Line = Mapping[str, Any]
@@ -60,10 +61,10 @@ class LedgerLines:
     def count(self, asked: Range) -> Count:
         """Takes a second for ten million. Raises StoreUnavailable."""
         with self._database.transaction(writes=False) as connection:
-            settled = _many(connection, SETTLEMENTS, *_within(SETTLEMENTS.c.settled_at, asked))
-            adjusted = _many(connection, ADJUSTMENTS, *_within(ADJUSTMENTS.c.settled_at, asked))
+            settled = _many(connection, SETTLEMENTS, *within(SETTLEMENTS.c.settled_at, asked))
+            adjusted = _many(connection, ADJUSTMENTS, *within(ADJUSTMENTS.c.settled_at, asked))
             unsettled = connection.scalar(
-                select(func.count()).select_from(_UNDER_WAY).where(*_within(ADMISSIONS.c.admitted_at, asked))
+                select(func.count()).select_from(_UNDER_WAY).where(*within(ADMISSIONS.c.admitted_at, asked))
             )
         return Count(settled, unsettled or 0, adjusted)
 
@@ -138,13 +139,12 @@ def _counted(settled: Line) -> dict[str, int]:
     }
 
 
-_BOTH: Final = SETTLEMENTS.join(ADMISSIONS, SETTLEMENTS.c.attempt_id == ADMISSIONS.c.attempt_id)
 _UNDER_WAY: Final = UNDER_WAY.join(ADMISSIONS, UNDER_WAY.c.attempt_id == ADMISSIONS.c.attempt_id)
 
 
 def _settled(connection: Connection, asked: Range) -> Iterator[AttemptLines]:
     is_corrected = connection.scalar(
-        select(ADJUSTMENTS.c.id).where(*_within(ADJUSTMENTS.c.settled_at, asked)).limit(1)
+        select(ADJUSTMENTS.c.id).where(*within(ADJUSTMENTS.c.settled_at, asked)).limit(1)
     )
     at, attempt_id = asked.since or 0, ""
     while rows := connection.execute(_settled_page(at, attempt_id, asked.until)).all():
@@ -165,7 +165,7 @@ def _settled_page(at: int, attempt_id: str, until: int | None) -> Select[Any]:
     columns = SETTLEMENTS.c
     page = (
         select(ADMISSIONS, SETTLEMENTS)
-        .select_from(_BOTH)
+        .select_from(SETTLED_LINES)
         .where(columns.settled_at >= at)
         .where(tuple_(columns.settled_at, columns.attempt_id) > tuple_(at, attempt_id))
         .order_by(columns.settled_at, columns.attempt_id)
@@ -191,7 +191,7 @@ def _unsettled(connection: Connection, asked: Range) -> Iterator[AttemptLines]:
     query = (
         select(ADMISSIONS)
         .select_from(_UNDER_WAY)
-        .where(*_within(ADMISSIONS.c.admitted_at, asked))
+        .where(*within(ADMISSIONS.c.admitted_at, asked))
         .order_by(UNDER_WAY.c.attempt_id)
         .limit(_PAGE)
     )
@@ -199,13 +199,6 @@ def _unsettled(connection: Connection, asked: Range) -> Iterator[AttemptLines]:
         for row in rows:
             yield AttemptLines(dict(zip(ADMITTED, row, strict=True)), None)
         last = rows[-1].attempt_id
-
-
-def _within(column: ColumnElement[int], asked: Range) -> Iterator[ColumnElement[bool]]:
-    if asked.since is not None:
-        yield column >= asked.since
-    if asked.until is not None:
-        yield column < asked.until
 
 
 def _many(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:

@@ -63,12 +63,3 @@ class Month:
     def end_day(self) -> int:
         """The first day that is not in it any more."""
         return self.until // DAY
-
-
-def months_between(since: int, until: int) -> list[Month]:
-    """Every month that the time has a part in: from `since` on and before `until`, in milliseconds."""
-    months, month = [], Month.of(since)
-    while month.since < until:
-        months.append(month)
-        month = month.next
-    return months

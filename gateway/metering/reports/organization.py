@@ -8,33 +8,31 @@ of days do not. A correction counts where its settlement counts.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    FromClause,
-    Select,
-    case,
-    cast,
-    func,
-    literal,
-    select,
-)
+from sqlalchemy import BigInteger, ColumnElement, Connection, FromClause, Select, cast, func, select
 
 from gateway.core.clock import Clock
 from gateway.core.usage_question import Sums, UsageQuestion, UsageSum, Whose
 from gateway.database.deadline import deadline
 from gateway.database.engine import Database
-from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, DAILY, SETTLEMENTS
+from gateway.database.tables import DAILY, SETTLEMENTS
+from gateway.metering.reports.daily import (
+    CORRECTED,
+    CORRECTED_LINES,
+    KEY,
+    SETTLED,
+    SETTLED_LINES,
+    Columns,
+    within,
+)
+from gateway.metering.reports.ranges import Range
 
 MOST_SUMS: Final = 50_000
 """Of one answer."""
 
 _DAY: Final = 86_400
 _MILLISECONDS: Final = 1000
-_UNITS: Final = Sums._fields[1:-2]
 
-_Columns = Mapping[Whose, ColumnElement[Any]]
+_Named = Mapping[Whose, ColumnElement[Any]]
 _Key = tuple[int, tuple[str, ...]]
 
 
@@ -125,56 +123,36 @@ def _has_lines(connection: Connection, question: UsageQuestion, since: int, unti
     days = [DAILY.c.day >= since // _DAY, DAILY.c.day < -(-until // _DAY)]
     if oldest is not None:
         days.append(DAILY.c.day < oldest // (_DAY * _MILLISECONDS))
-    gone = select(DAILY.c.day).where(*days, *_picked(question, _columns(DAILY, DAILY))).limit(1)
+    gone = select(DAILY.c.day).where(*days, *_picked(question, _columns(DAILY.c))).limit(1)
     return connection.execute(gone).first() is None
 
 
 def _of_days(question: UsageQuestion, first: int, last: int) -> Select[Any]:
-    sums = {name: DAILY.c[name] for name in Sums._fields}
-    query = _grouped(question, DAILY.c.day * _DAY, _columns(DAILY, DAILY), sums, DAILY)
+    query = _grouped(question, DAILY.c.day * _DAY, _columns(DAILY.c), DAILY.c, DAILY)
     return query.where(DAILY.c.day >= first, DAILY.c.day < last)
 
 
 def _of_lines(question: UsageQuestion, since: int, until: int) -> Iterator[Select[Any]]:
-    columns = _columns(ADMISSIONS, SETTLEMENTS)
-    settled_at, width = SETTLEMENTS.c.settled_at, question.width
-    bucket = settled_at // (width * _MILLISECONDS) * width
-    lines = SETTLEMENTS.join(ADMISSIONS, SETTLEMENTS.c.attempt_id == ADMISSIONS.c.attempt_id)
-    corrected = lines.join(ADJUSTMENTS, ADJUSTMENTS.c.attempt_id == SETTLEMENTS.c.attempt_id)
-    for source, sums in ((corrected, _corrections()), (lines, _settlements())):
-        query = _grouped(question, bucket, columns, sums, source)
-        yield query.where(settled_at >= since * _MILLISECONDS, settled_at < until * _MILLISECONDS)
+    bucket = SETTLEMENTS.c.settled_at // (question.width * _MILLISECONDS) * question.width
+    asked = Range(since * _MILLISECONDS, until * _MILLISECONDS)
+    for source, sums in ((CORRECTED_LINES, CORRECTED), (SETTLED_LINES, SETTLED)):
+        query = _grouped(question, bucket, _columns(KEY), sums, source)
+        yield query.where(*within(SETTLEMENTS.c.settled_at, asked))
 
 
-def _settlements() -> Mapping[str, ColumnElement[Any]]:
+def _columns(of: Columns) -> _Named:
+    """Of `daily`, or of lines as its rows."""
     return {
-        "attempts": literal(1),
-        **{unit: SETTLEMENTS.c[unit] for unit in _UNITS},
-        "cost": func.coalesce(SETTLEMENTS.c.cost, 0),
-        "unpriced": case((SETTLEMENTS.c.cost.is_(None), 1), else_=0),
-    }
-
-
-def _corrections() -> Mapping[str, ColumnElement[Any]]:
-    return {
-        "attempts": literal(0),
-        **{name: ADJUSTMENTS.c[name] for name in (*_UNITS, "cost", "unpriced")},
-    }
-
-
-def _columns(asked: FromClause, answered: FromClause) -> _Columns:
-    return {
-        **{whose: asked.c[whose] for whose in (Whose.TEAM, Whose.SUBJECT, Whose.KEY, Whose.ENDPOINT)},
-        Whose.MODEL: func.coalesce(func.nullif(answered.c.answered_model, ""), asked.c.model),
-        Whose.SERVICE_TIER: func.coalesce(answered.c.service_tier, ""),
+        **{whose: of[whose] for whose in Whose},
+        Whose.MODEL: func.coalesce(func.nullif(of["answered_model"], ""), of["model"]),
     }
 
 
 def _grouped(
     question: UsageQuestion,
     bucket: ColumnElement[Any],
-    columns: _Columns,
-    sums: Mapping[str, ColumnElement[Any]],
+    columns: _Named,
+    sums: Columns,
     source: FromClause,
 ) -> Select[Any]:
     keys = [bucket.label("bucket"), *(columns[whose].label(f"by_{whose}") for whose in question.by)]
@@ -183,7 +161,7 @@ def _grouped(
     return query.group_by(*(key.name for key in keys)).limit(MOST_SUMS + 1)
 
 
-def _picked(question: UsageQuestion, columns: _Columns) -> list[ColumnElement[bool]]:
+def _picked(question: UsageQuestion, columns: _Named) -> list[ColumnElement[bool]]:
     return [columns[whose].in_(sorted(values)) for whose, values in question.only.items()]
 
 

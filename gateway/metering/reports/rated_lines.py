@@ -13,12 +13,12 @@ from gateway.database.statements import insertion
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS
 from gateway.metering.interfaces import Adjustment
 from gateway.metering.prices.rerating import Rated
+from gateway.metering.reports.daily import SETTLED_LINES, UNITS, within
 from gateway.metering.reports.ranges import Range
 
-_UNITS: Final = tuple(name for name in Usage._fields if name != "source")
 _SOURCES: Final = {source.value: source for source in UsageSource}
 _COLUMNS: Final = (
-    *(SETTLEMENTS.c[name] for name in ("attempt_id", "settled_at", "cause", "source", *_UNITS)),
+    *(SETTLEMENTS.c[name] for name in ("attempt_id", "settled_at", "cause", "source", *UNITS)),
     *(SETTLEMENTS.c[name] for name in ("cost", "service_tier")),
     *(ADMISSIONS.c[name] for name in ("admitted_at", "team", "key_id", "model", "endpoint", "upstream")),
 )
@@ -26,7 +26,6 @@ _WHOSE_FROM: Final = len(_COLUMNS) - 5
 _CORRECTIONS: Final = select(
     ADJUSTMENTS.c.attempt_id, func.sum(ADJUSTMENTS.c.cost), func.sum(ADJUSTMENTS.c.unpriced), func.count()
 ).group_by(ADJUSTMENTS.c.attempt_id)
-BOTH: Final = SETTLEMENTS.join(ADMISSIONS, ADMISSIONS.c.attempt_id == SETTLEMENTS.c.attempt_id)
 
 
 Place = tuple[int, str]
@@ -48,15 +47,12 @@ class Line:
 
 def settled() -> Select[Any]:
     """All of them."""
-    return select(*_COLUMNS).select_from(BOTH)
+    return select(*_COLUMNS).select_from(SETTLED_LINES)
 
 
-def within(query: Select[Any], asked: Range, models: Collection[str]) -> Select[Any]:
-    """Those that were settled in that time; of all models, unless some are named."""
-    if asked.since is not None:
-        query = query.where(SETTLEMENTS.c.settled_at >= asked.since)
-    if asked.until is not None:
-        query = query.where(SETTLEMENTS.c.settled_at < asked.until)
+def narrowed(query: Select[Any], asked: Range, models: Collection[str]) -> Select[Any]:
+    """To those that were settled in that time; of all models, unless some are named."""
+    query = query.where(*within(SETTLEMENTS.c.settled_at, asked))
     return query.where(ADMISSIONS.c.model.in_(models)) if models else query
 
 

@@ -22,9 +22,10 @@ from gateway.database.tables import CLOSINGS, SETTLEMENTS
 from gateway.metering.interfaces import PricedBy
 from gateway.metering.prices.pricing import Charge, charge
 from gateway.metering.prices.rerating import Rated, keeps_its_cost, rerated
+from gateway.metering.reports.daily import SETTLED_LINES
 from gateway.metering.reports.month import Month
 from gateway.metering.reports.ranges import Range
-from gateway.metering.reports.rated_lines import BOTH, Line, add, lines_of, page, settled, within
+from gateway.metering.reports.rated_lines import Line, add, lines_of, narrowed, page, settled
 
 _PAGE: Final = 500
 """Attempts that are read at a time, and at most corrected in one transaction."""
@@ -118,8 +119,8 @@ class Rerating:
 
     async def count(self, asked: Range, models: Collection[str] = ()) -> int:
         """How many settled attempts there are in that time; of all models, unless some are named."""
-        query = select(func.count()).select_from(BOTH if models else SETTLEMENTS)
-        query = within(query, asked, models)
+        query = select(func.count()).select_from(SETTLED_LINES if models else SETTLEMENTS)
+        query = narrowed(query, asked, models)
         return await self._database.read(
             lambda connection: connection.execute(query).scalar_one(), timeout=_SECONDS
         )
@@ -149,7 +150,7 @@ class Rerating:
         `told` hears of each page. When it is cut short, it is simply done again.
         """
         report, after = Report(self._rules.catalogue.price_version), None
-        query = within(settled(), asked, models)
+        query = narrowed(settled(), asked, models)
         while lines := await self._database.read(partial(page, query, after, _PAGE), timeout=_SECONDS):
             await self._look_at(lines, report, writes)
             told(len(lines))

@@ -10,43 +10,33 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    and_,
-    case,
-    func,
-    literal,
-    select,
-    union_all,
-)
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, union_all
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Text
 
-from gateway.core.usage import UsageSource
 from gateway.database.engine import Database
-from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, DAILY, SETTLEMENTS
+from gateway.database.tables import DAILY, SETTLEMENTS
 from gateway.metering.interfaces import GROUPS, NARROWING, Admission, UsageRow
 from gateway.metering.ledger.rows import UNSETTLED, admission_of
+from gateway.metering.reports.daily import (
+    CORRECTED,
+    CORRECTED_LINES,
+    KEY,
+    MEASURES,
+    SETTLED,
+    SETTLED_LINES,
+    Columns,
+    within,
+)
+from gateway.metering.reports.ranges import DAY, Range
 
-_DAY: Final = 86_400_000
 _SECONDS: Final = 120.0
 """How long a report may take."""
 
-_Columns = ReadOnlyColumnCollection[str, Column[Any]] | Mapping[str, ColumnElement[Any]]
-
-_WHOSE: Final[Mapping[str, str]] = {"user": "subject", "key": "key_id", "tier": "service_tier"}
+_NAMED: Final[Mapping[str, str]] = {"user": "subject", "key": "key_id", "tier": "service_tier"}
 """The columns that have another name than their group."""
-
-_SUMS: Final = tuple(column.name for column in DAILY.columns if not column.primary_key)
-"""In the order of UsageRow's fields."""
-_UNITS: Final = _SUMS[_SUMS.index("input_tokens") : _SUMS.index("characters") + 1]
 
 
 class SqlUsageReports:
@@ -88,8 +78,8 @@ def usage_query(
     _check(only, NARROWING, "narrowed to")
     parts = list(_parts(since, until, only))
     source = (parts[0] if len(parts) == 1 else union_all(*parts)).subquery()
-    groups = [_Month(source.c.day) if name == "month" else source.c[_WHOSE.get(name, name)] for name in by]
-    return select(*groups, *(func.sum(source.c[name]) for name in _SUMS)).group_by(*groups)
+    groups = [_Month(source.c.day) if name == "month" else source.c[_NAMED.get(name, name)] for name in by]
+    return select(*groups, *(func.sum(source.c[name]) for name in MEASURES)).group_by(*groups)
 
 
 def _check(names: Sequence[str] | Mapping[str, str], known: Sequence[str], what: str) -> None:
@@ -103,72 +93,37 @@ def _parts(since: int | None, until: int | None, only: Mapping[str, str]) -> Ite
     if since is not None and until is not None and _midnight_after(since) > until:
         yield from _lines(since, until, only)  # it begins and ends within one day
         return
-    if since is not None and since % _DAY:
+    if since is not None and since % DAY:
         yield from _lines(since, _midnight_after(since), only)
     yield _days(since, until, only)
-    if until is not None and until % _DAY:
-        yield from _lines(until - until % _DAY, until, only)
+    if until is not None and until % DAY:
+        yield from _lines(until - until % DAY, until, only)
 
 
 def _days(since: int | None, until: int | None, only: Mapping[str, str]) -> Select[Any]:
     """The sums of whole days."""
     query = select(DAILY).where(*_only(DAILY.c, only))
     if since is not None:
-        query = query.where(DAILY.c.day >= _midnight_after(since) // _DAY)
+        query = query.where(DAILY.c.day >= _midnight_after(since) // DAY)
     if until is not None:
-        query = query.where(DAILY.c.day < until // _DAY)
+        query = query.where(DAILY.c.day < until // DAY)
     return query
 
 
 def _midnight_after(moment: int) -> int:
     """This very moment, when it is midnight."""
-    return -(-moment // _DAY) * _DAY
+    return -(-moment // DAY) * DAY
 
 
 def _lines(since: int, until: int, only: Mapping[str, str]) -> Iterator[Select[Any]]:
     """Settlements, and the corrections of settlements, as the triggers add them to `daily`."""
-    settled = SETTLEMENTS.join(ADMISSIONS, SETTLEMENTS.c.attempt_id == ADMISSIONS.c.attempt_id)
-    corrected = settled.join(ADJUSTMENTS, SETTLEMENTS.c.attempt_id == ADJUSTMENTS.c.attempt_id)
-    where = (SETTLEMENTS.c.settled_at >= since, SETTLEMENTS.c.settled_at < until, *_only(_LINES, only))
-    for source, sums in ((settled, _SETTLED), (corrected, _CORRECTED)):
-        yield select(*_LINES.values(), *sums).select_from(source).where(*where)
+    where = *within(SETTLEMENTS.c.settled_at, Range(since, until)), *_only(KEY, only)
+    for source, sums in ((SETTLED_LINES, SETTLED), (CORRECTED_LINES, CORRECTED)):
+        yield select(*KEY.values(), *sums.values()).select_from(source).where(*where)
 
 
-def _only(columns: _Columns, only: Mapping[str, str]) -> Iterator[ColumnElement[bool]]:
-    return (columns[_WHOSE.get(name, name)] == value for name, value in only.items())
-
-
-_LINES: Final[Mapping[str, ColumnElement[Any]]] = {
-    "day": (SETTLEMENTS.c.settled_at // _DAY).label("day"),
-    **{name: ADMISSIONS.c[name] for name in ("team", "subject", "key_id", "model")},
-    "answered_model": func.coalesce(SETTLEMENTS.c.answered_model, "").label("answered_model"),
-    **{name: ADMISSIONS.c[name] for name in ("endpoint", "upstream")},
-    "service_tier": func.coalesce(SETTLEMENTS.c.service_tier, "").label("service_tier"),
-}
-"""The key of `daily`, in its order, of a line."""
-
-
-def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return case((condition, 1), else_=0)
-
-
-_used: Final = sum(
-    (SETTLEMENTS.c[unit] for unit in ("output_tokens", "images", "audio_milliseconds", "characters")),
-    start=SETTLEMENTS.c.input_tokens,
-)
-_SETTLED: Final[Sequence[ColumnElement[Any]]] = (
-    literal(1).label("attempts"),
-    _one_if(ADMISSIONS.c.number == 1).label("requests"),
-    *(SETTLEMENTS.c[unit] for unit in _UNITS),
-    func.coalesce(SETTLEMENTS.c.cost, 0).label("cost"),
-    _one_if(SETTLEMENTS.c.cost.is_(None)).label("unpriced"),
-    _one_if(and_(SETTLEMENTS.c.source != UsageSource.PROVIDER.value, _used > 0)).label("estimated"),
-)
-_CORRECTED: Final[Sequence[ColumnElement[Any]]] = (
-    literal(0).label("attempts"),
-    literal(0).label("requests"),
-    *(ADJUSTMENTS.c[name] for name in (*_UNITS, "cost", "unpriced", "estimated")),
-)
+def _only(columns: Columns, only: Mapping[str, str]) -> Iterator[ColumnElement[bool]]:
+    return (columns[_NAMED.get(name, name)] == value for name, value in only.items())
 
 
 class _Month(FunctionElement[str]):
@@ -196,4 +151,4 @@ def _usage_row(by: Sequence[str], row: Row[Any]) -> UsageRow:
 
 
 def _day(number: int) -> str:
-    return datetime.fromtimestamp(number * _DAY / 1000, UTC).date().isoformat()
+    return datetime.fromtimestamp(number * DAY / 1000, UTC).date().isoformat()

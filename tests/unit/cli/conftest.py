@@ -41,6 +41,7 @@ class Installation:
 def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     for name in ("OPENAI_API_KEY", "GATEWAY_CONFIG_FILE"):
         monkeypatch.delenv(name, raising=False)
+    (tmp_path / "gateway.db").touch()
     return Installation(
         tmp_path,
         {

@@ -11,6 +11,7 @@ def test_what_is_right_is_said_to_be(gateway: Installation) -> None:
 
 
 def test_nothing_is_made_by_looking(gateway: Installation) -> None:
+    (gateway.folder / "gateway.db").unlink()
     gateway("check")
     assert [file.name for file in gateway.folder.iterdir()] == ["policies"]
 

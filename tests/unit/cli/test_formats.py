@@ -48,6 +48,18 @@ def test_what_a_record_lacks_is_empty_in_csv() -> None:
     assert whole(Format.CSV, [{"tokens": 1}]) == "team,tokens,stream\n,1,\n"
 
 
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_a_text_is_no_formula_in_a_spreadsheet(begin: str) -> None:
+    name = f'{begin}HYPERLINK("https://elsewhere")'
+    text = whole(Format.CSV, [{"team": name, "tokens": -3, "stream": False}])
+    assert list(csv.reader(io.StringIO(text, newline="")))[1] == [f"'{name}", "-3", "false"]
+
+
+@pytest.mark.parametrize("form", [Format.JSON, Format.JSONL])
+def test_json_has_it_as_it_is(form: Format) -> None:
+    assert '"=1+1"' in whole(form, [{"team": "=1+1"}])
+
+
 @pytest.mark.parametrize(
     ("form", "text"), [(Format.CSV, "team,tokens,stream\n"), (Format.JSON, "[]\n"), (Format.JSONL, "")]
 )

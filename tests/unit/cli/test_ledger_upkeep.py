@@ -94,12 +94,12 @@ def test_a_month_that_is_not_closed_is_pruned_when_told_to(ledger: Ledger, datab
 def test_nothing_old_is_told(ledger: Ledger) -> None:
     told = ledger("prune", "--older-than", "9000d", "--yes")
     assert told.exit_code == 0
-    assert "No line is of before" in told.stderr
+    assert "There is nothing to delete: no attempt was settled before" in told.stderr
 
 
 def test_what_budgets_count_is_refused(ledger: Ledger) -> None:
     told = ledger("prune", "--older-than", "34d", "--yes")
-    assert told.exit_code == 1
+    assert told.exit_code == 2
     assert "last 35 days stay" in told.stderr
 
 

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from gateway.cli.formats import Format
-from gateway.cli.output import print_tables, write_file, write_records
+from gateway.cli.output import print_tables, write_content, write_records
 
 COLUMNS: dict[str, type] = {"team": str, "n": int}
 ROWS = [{"team": "search", "n": 1}, {"team": "ads", "n": 2}]
@@ -138,12 +138,19 @@ def test_a_full_device_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None
     assert "/dev/full cannot be written: No space left on device." in capsys.readouterr().err
 
 
+def test_a_table_for_a_full_device_is_a_sentence() -> None:
+    words = [sys.executable, "-c", "from gateway.cli.output import print_tables; print_tables('a table')"]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.stderr.decode().startswith("✗ Standard output cannot be written: No space left on device.")
+
+
 LARGE = """
 import resource, signal, sys
 from pathlib import Path
 import typer
 from gateway.cli.formats import Format
-from gateway.cli.output import write_file, write_records
+from gateway.cli.output import write_content, write_records
 app = typer.Typer(pretty_exceptions_enable=False)
 @app.command()
 def write(output: Path | None = None, most: int = 0) -> None:
@@ -172,7 +179,7 @@ def test_a_disk_that_takes_no_more_is_a_sentence_and_no_half_a_file(tmp_path: Pa
 
 def test_a_disk_that_takes_a_part_of_the_last_piece_is_full(tmp_path: Path) -> None:
     place = tmp_path / "metrics.prom"
-    program = LARGE.replace("rows = ({", "write_file(bytes(150_000), output); rows = ({")
+    program = LARGE.replace("rows = ({", "write_content(bytes(150_000), output); rows = ({")
     ended = subprocess.run(
         [sys.executable, "-c", program, "--output", str(place), "--most", "100000"],
         cwd=ROOT,
@@ -185,7 +192,7 @@ def test_a_disk_that_takes_a_part_of_the_last_piece_is_full(tmp_path: Path) -> N
 
 
 def test_a_text_is_a_file_too(tmp_path: Path) -> None:
-    write_file(b"gateway_up 1\n", tmp_path / "metrics.prom")
+    write_content(b"gateway_up 1\n", tmp_path / "metrics.prom")
     assert (tmp_path / "metrics.prom").read_bytes() == b"gateway_up 1\n"
 
 

@@ -84,5 +84,6 @@ def test_what_is_no_day_is_told(two_models: Installation, day: str) -> None:
 
 
 def test_it_needs_no_database(two_models: Installation) -> None:
+    (two_models.folder / "gateway.db").unlink()
     check(two_models)
     assert [file.name for file in two_models.folder.iterdir()] == ["policies"]

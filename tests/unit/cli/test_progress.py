@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gateway.cli import progress
-from gateway.cli.progress import counted, waiting
+from gateway.cli.progress import advancing, counted, waiting
 
 
 @pytest.fixture
@@ -21,7 +21,8 @@ def test_items_pass_in_their_order() -> None:
 
 
 def test_nothing_is_told_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    with waiting("Summing"):
+    with waiting("Summing"), advancing("Counting", unit="lines", total=10) as told:
+        told(4)
         list(counted(range(3), what="Reading", unit="lines", total=3))
     assert capsys.readouterr() == ("", "")
 
@@ -31,6 +32,13 @@ def test_in_a_terminal_there_is_a_bar(terminal: io.StringIO, total: int | None) 
     assert list(counted(range(2500), what="Reading", unit="lines", total=total)) == list(range(2500))
     assert "Reading" in terminal.getvalue()
     assert "2,500 lines" in terminal.getvalue()
+
+
+def test_work_can_tell_of_itself(terminal: io.StringIO) -> None:
+    with advancing("Deleting", unit="attempts", total=10) as told:
+        told(4)
+        told(6)
+    assert "10 attempts" in terminal.getvalue()
 
 
 def test_in_a_terminal_there_is_a_spinner(terminal: io.StringIO) -> None:

@@ -117,7 +117,7 @@ def test_a_table_is_for_people(spent: Installation) -> None:
 
 
 def test_what_has_no_price_is_told_in_a_sentence(spent: Installation) -> None:
-    assert spent("usage").stderr.startswith("! The cost of 1 attempts is not known, and not in these figures")
+    assert spent("usage").stderr.startswith("! The cost of 1 attempt is not known, and not in these figures")
 
 
 def test_a_table_has_no_colours_where_nobody_sees_them(spent: Installation) -> None:

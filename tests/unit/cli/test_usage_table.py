@@ -171,5 +171,5 @@ def test_there_are_no_colours_where_nobody_sees_them() -> None:
 def test_the_remarks_are_sentences() -> None:
     unpriced, estimated = remarks_on([a_row("ads", unpriced=3), a_row("search", estimated=2)])
     assert unpriced.startswith("The cost of 3 attempts is not known")
-    assert estimated.startswith("2 attempts are by our own count")
+    assert estimated == "By our own count, since the provider told none: 2 attempts."
     assert list(remarks_on([a_row("ads")])) == []

@@ -25,6 +25,8 @@ def test_a_moment_is_in_utc() -> None:
     assert spelled(1_795_003_200_000) == "2026-11-18 12:00 UTC"
 
 
-@pytest.mark.parametrize(("number", "said"), [(0, "0 rows"), (1, "1 row"), (2000, "2,000 rows")])
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 rows"), (1, "1 row"), (-1, "-1 row"), (2000, "2,000 rows")]
+)
 def test_one_is_not_many(number: int, said: str) -> None:
     assert many(number, "row") == said

@@ -8,7 +8,8 @@ from sqlalchemy import insert
 from gateway.database.engine import Database
 from gateway.database.tables import DAILY, KEYS
 from gateway.metering.reports.chargeback import Chargeback
-from gateway.metering.reports.closing import GRACE, MEASURES, WHOSE, Closings
+from gateway.metering.reports.closing import GRACE, WHOSE, Closings
+from gateway.metering.reports.daily import MEASURES
 from gateway.metering.reports.month import Month
 from tests.support.clock import ManualClock
 from tests.support.database import closing_database

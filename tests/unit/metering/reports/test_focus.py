@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.metering.reports.closing import MEASURES, WHOSE
+from gateway.metering.reports.closing import WHOSE
+from gateway.metering.reports.daily import MEASURES
 from gateway.metering.reports.focus import COLUMNS, Seller, charge
 from gateway.metering.reports.month import Month
 
@@ -124,7 +125,7 @@ def test_quantities_are_in_the_unit_of_the_meter(
 def test_what_has_no_price_has_no_cost() -> None:
     row = of(unpriced=1)
     assert {row[name] for name in ("BilledCost", "ListCost", "ContractedCost", "EffectiveCost")} == {None}
-    assert "1 attempts without a price are not in the cost" in row["ChargeDescription"]
+    assert "; attempts without a price, not in the cost: 1" in row["ChargeDescription"]
 
 
 def test_a_cost_of_which_a_part_is_not_known_is_the_known_part() -> None:
@@ -133,7 +134,7 @@ def test_a_cost_of_which_a_part_is_not_known_is_the_known_part() -> None:
 
 
 def test_estimates_are_told() -> None:
-    assert "3 attempts by estimate" in of(estimated=3)["ChargeDescription"]
+    assert "; attempts by estimate: 3" in of(estimated=3)["ChargeDescription"]
 
 
 def test_a_charge_is_no_correction() -> None:

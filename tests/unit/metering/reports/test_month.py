@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.metering.reports.month import Month, months_between
+from gateway.metering.reports.month import Month
 
 
 @pytest.mark.parametrize("written", ["2026-10", " 2026-10 "])
@@ -37,12 +37,3 @@ def test_it_lasts_from_midnight_to_midnight() -> None:
 
 def test_its_days_are_counted_from_1970() -> None:
     assert (Month(1970, 1).first_day, Month(1970, 1).end_day) == (0, 31)
-
-
-def test_months_between_are_those_that_a_time_has_a_part_in() -> None:
-    since, until = Month(2026, 11).since - 1, Month(2027, 1).since
-    assert months_between(since, until) == [Month(2026, 10), Month(2026, 11), Month(2026, 12)]
-
-
-def test_no_time_has_no_months() -> None:
-    assert months_between(Month(2026, 11).since, Month(2026, 11).since) == []

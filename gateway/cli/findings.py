@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from gateway.cli.wording import dollars, many
 from gateway.metering.reconciliation.amounts import NOTHING, Amounts
 from gateway.metering.reconciliation.explain import Explained, Reason
 
@@ -32,7 +33,7 @@ class Finding:
     @property
     def sentence(self) -> str:
         name = self.model or "(no model)"
-        where = f"{self.upstream} {name}, {_so_many(len(self.days), 'day')}"
+        where = f"{self.upstream} {name}, {many(len(self.days), 'day')}"
         return f"{where}: {self.reason}. {_SENTENCES[self.reason](self)}"
 
 
@@ -95,9 +96,9 @@ def _estimates(each: Finding) -> str:
 
 def _unpriced(each: Finding) -> str:
     return (
-        f"The ledger lacks the cost of {_so_many(each.unpriced, 'attempt')}, for which the price book has no "
-        f"price; the provider charges {_dollars(each.amounts.cost)} more. Put a price into prices.yaml, then "
-        "`gateway prices rerate`."
+        f"The ledger lacks the cost of {many(each.unpriced, 'attempt')}, for which the price book has no "
+        f"price; the provider charges {dollars(each.amounts.cost)} USD more. Put a price into prices.yaml, "
+        "then `gateway prices rerate`."
     )
 
 
@@ -107,13 +108,13 @@ def _price(each: Finding) -> str:
     )
     return (
         f"The tokens agree and the cost does not: the provider charges {by}, a difference of "
-        f"{_dollars(each.amounts.cost)}. Compare prices.yaml with the provider's list, then "
+        f"{dollars(each.amounts.cost)} USD. Compare prices.yaml with the provider's list, then "
         "`gateway prices rerate`."
     )
 
 
 def _rounding(each: Finding) -> str:
-    return f"{_dollars(each.amounts.cost)}, since each attempt's cost is rounded to a whole micro-dollar."
+    return f"{dollars(each.amounts.cost)} USD, since each attempt's cost is rounded to a whole micro-dollar."
 
 
 def _unexplained(each: Finding) -> str:
@@ -126,7 +127,7 @@ def _unexplained(each: Finding) -> str:
 def _gone(each: Finding) -> str:
     if not each.gone:
         return ""
-    lines = _so_many(each.gone, "attempt")
+    lines = many(each.gone, "attempt")
     return (
         f" Of {lines} the lines are no longer kept: nobody can tell whether they were estimated, or failed."
     )
@@ -137,7 +138,7 @@ def _spelled(amounts: Amounts) -> str:
     same = amounts == amounts.above() or amounts == amounts.below()
     shown = amounts.sizes() if same else amounts
     parts = [
-        _so_many(number, unit)
+        many(number, unit)
         for number, unit in (
             (shown.requests, "request"),
             (shown.input_tokens, "input token"),
@@ -146,16 +147,7 @@ def _spelled(amounts: Amounts) -> str:
         )
         if number
     ]
-    return ", ".join([*parts, *([_dollars(shown.cost)] if shown.cost else [])]) or "nothing"
-
-
-def _so_many(number: int, unit: str) -> str:
-    return f"{number:,} {unit}" if abs(number) == 1 else f"{number:,} {unit}s"
-
-
-def _dollars(micro: int) -> str:
-    sign = "-" if micro < 0 else ""
-    return f"{sign}${abs(micro) // 1_000_000:,}.{abs(micro) % 1_000_000:06}"
+    return ", ".join([*parts, *([f"{dollars(shown.cost)} USD"] if shown.cost else [])]) or "nothing"
 
 
 _SENTENCES: Final[Mapping[Reason, Callable[[Finding], str]]] = {

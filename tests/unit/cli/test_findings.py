@@ -1,9 +1,9 @@
 import pytest
 
+from gateway.cli.findings import Finding, findings
 from gateway.metering.reconciliation.amounts import Amounts, Lines
 from gateway.metering.reconciliation.compare import Comparison
 from gateway.metering.reconciliation.explain import Reason, explain_all
-from gateway.metering.reconciliation.sentences import Finding, findings
 from tests.unit.metering.reconciliation.books import AMOUNTS, DAY, PLACE, comparison, more
 
 BOUND = Amounts(input_tokens=50, output_tokens=50, cost=300)
@@ -24,11 +24,11 @@ def sentence(each: Comparison, **options: int) -> str:
         (
             comparison(recorded=None),
             "unmetered path. The provider counts 10 requests, 1,000 input tokens, 200 cached tokens, 100 "
-            "output tokens, $0.003250 of what the gateway has not a single line for",
+            "output tokens, 0.003250 USD of what the gateway has not a single line for",
         ),
         (
             comparison(counted=more(requests=1, output_tokens=7, cost=1_234_567)),
-            "traffic outside the gateway. The provider counts 1 request, 7 output tokens, $1.234567 more",
+            "traffic outside the gateway. The provider counts 1 request, 7 output tokens, 1.234567 USD more",
         ),
         (
             comparison(counted=more(requests=1), into_next=Amounts(requests=1)),
@@ -94,7 +94,7 @@ def test_rounding_is_told_once_for_all_models() -> None:
     ]
     (finding,) = found(*two)
     assert (finding.model, finding.amounts.cost) == ("all models", -1)
-    assert finding.sentence.startswith("openai all models, 1 day: rounding. -$0.000001, since")
+    assert finding.sentence.startswith("openai all models, 1 day: rounding. -0.000001 USD, since")
 
 
 def test_models_come_in_order_and_their_reasons_as_they_are_asked() -> None:
