@@ -1,8 +1,7 @@
 """The composition root: the only file that names every implementation. Nothing is decided here; things
 are put together.
 
-`assembled` makes a whole gateway of settings. `key_desk` and `usage_reports` make the small parts that
-commands need.
+`assembled` makes a whole gateway of settings, `key_desk` the small part that commands need.
 """
 
 import asyncio
@@ -55,7 +54,7 @@ from gateway.limits.redis.limiter import RedisLimiter
 from gateway.limits.refusals import RecentRefusals
 from gateway.limits.reservation import Reservations
 from gateway.local_answers import LocalAnswers
-from gateway.metering.interfaces import Ledger, UsageReports
+from gateway.metering.interfaces import Ledger
 from gateway.metering.ledger.journal import Journal
 from gateway.metering.ledger.journaled import JournaledLedger
 from gateway.metering.ledger.lease import Lease
@@ -364,13 +363,6 @@ async def key_desk(settings: Settings) -> AsyncIterator[KeyDesk]:
             teams=frozenset(policies.teams),
             clock=SystemClock(),
         )
-
-
-@asynccontextmanager
-async def usage_reports(settings: Settings) -> AsyncIterator[UsageReports]:
-    """Reports over the ledger of this installation. Raises StoreUnavailable, ValueError."""
-    async with _opened_database(settings) as database:
-        yield SqlUsageReports(database)
 
 
 def load_policy_files(settings: Settings) -> PolicySet:

@@ -11,9 +11,9 @@ import xllamacpp
 from openai import OpenAI
 from pydantic import BaseModel
 
-from gateway.app import usage_reports
 from tests.partners.conftest import beside
 from tests.partners.random_model import CONTEXT, write_random_model
+from tests.support.database import usage_reports
 from tests.support.house import UPSTREAM_KEY, House, house
 
 POLICIES = Path(__file__).parent / "policies" / "llama"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from gateway.database.engine import Database, open_database
 from gateway.database.migrations import upgrade
+from gateway.metering.reports.sql import SqlUsageReports
+from gateway.settings import Settings
 
 
 @asynccontextmanager
@@ -39,3 +41,10 @@ def migrated(url: str) -> str:
     with closing_database(url) as database:
         upgrade(database)
     return url
+
+
+@asynccontextmanager
+async def usage_reports(settings: Settings) -> AsyncIterator[SqlUsageReports]:
+    """What the ledger of an installation says."""
+    async with open_url(settings.database_url.get_secret_value()) as database:
+        yield SqlUsageReports(database)

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from gateway.app import Gateway, assembled, key_desk, usage_reports
+from gateway.app import Gateway, assembled, key_desk
 from gateway.core.errors import StoreUnavailable
 from gateway.policies.problems import BrokenPolicies
 from gateway.settings import Settings, load_settings
+from tests.support.database import usage_reports
 from tests.support.eventually import eventually
 from tests.support.policy_files import EVERYTHING, write_models, write_policies
 from tests.support.redis_server import running_redis
@@ -396,9 +397,3 @@ async def test_the_desk_needs_policies_that_are_whole(site: Site) -> None:
     (site.folder / "policies" / "organization.yaml").write_text("nonsense: 1\n")
     with pytest.raises(BrokenPolicies):
         await new_key(site.settings())
-
-
-async def test_reports_need_no_policies(site: Site) -> None:
-    (site.folder / "policies" / "organization.yaml").unlink()
-    async with usage_reports(site.settings()) as reports:
-        assert await reports.usage(["team"], None, None) == []

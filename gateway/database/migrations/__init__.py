@@ -4,6 +4,8 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import text
 
@@ -11,6 +13,13 @@ from gateway.database.engine import Database
 
 _LOCK: Final = 0x6761_7465
 """PostgreSQL's advisory lock under which migrations run. For SQLite its own write lock does."""
+
+
+def is_current(database: Database) -> bool:
+    """Whether the tables are those of this release. Waits. Raises StoreUnavailable."""
+    with database.transaction(writes=False) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    return found == ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def upgrade(database: Database) -> None:
@@ -21,9 +30,13 @@ def upgrade(database: Database) -> None:
     with database.transaction(writes=True) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "gateway.database:migrations")
         try:
-            command.upgrade(config, "head")
+            command.upgrade(_config(connection=connection), "head")
         except CommandError as error:
             raise ValueError("the database was made by a newer release of the gateway") from error
+
+
+def _config(**attributes: object) -> Config:
+    config = Config(attributes=attributes)
+    config.set_main_option("script_location", "gateway.database:migrations")
+    return config

@@ -38,15 +38,14 @@ class Installation:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_url: str) -> Installation:
     for name in ("OPENAI_API_KEY", "GATEWAY_CONFIG_FILE"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "gateway.db").touch()
     return Installation(
         tmp_path,
         {
             "GATEWAY_POLICIES_DIR": str(write_policies(tmp_path, ads="")),
-            "GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db",
+            "GATEWAY_DATABASE_URL": sqlite_url,
             "GATEWAY_KEY_PEPPER": "a pepper for tests only",
             "GATEWAY_LISTEN": "127.0.0.1:0",
             "GATEWAY_ADMIN_LISTEN": "127.0.0.1:0",
