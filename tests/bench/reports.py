@@ -70,7 +70,7 @@ async def _timed(report: Report, database: Database) -> tuple[float, float]:
 
 @contextmanager
 def databases(folder: Path) -> Iterator[Mapping[str, str]]:
-    with running_postgres() as server, fresh_database(server) as url:
+    with running_postgres(durable=True) as server, fresh_database(server) as url:
         yield {"SQLite": f"sqlite:///{folder}/gateway.db", "PostgreSQL": url}
 
 

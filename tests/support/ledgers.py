@@ -22,6 +22,7 @@ class Told:
 
     news: list[str] = field(default_factory=list)
     unshipped: int = 0
+    age: float = 0.0
 
     def ledger(self, trouble: StoreUnavailable | None) -> None:
         self.news.append("ledger back" if trouble is None else f"ledger: {trouble}")
@@ -30,7 +31,7 @@ class Told:
         self.news.append("shipping again" if trouble is None else "shipping stands still")
 
     def journal(self, *, size: int, age: float) -> None:
-        self.unshipped = size
+        self.unshipped, self.age = size, age
 
     def journal_damaged(self, file: Path, lines: int, why: str) -> None:
         self.news.append(f"{lines} damaged in {file.name}: {why}")

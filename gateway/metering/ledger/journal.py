@@ -5,21 +5,20 @@ that table (see `rows.py`) as JSON. One call hands it to the system, which keeps
 process; after a power cut the last moments may be missing, as with every commit that does not wait for the
 disk. So nobody waits: no thread, no lock, a few microseconds.
 
-A line that a full disk has torn, or in which a bit has flipped, does not bear its checksum. It is told of and
-never taken for a good one, and the line after it is read again.
+A line that a power cut has torn, or in which a bit has flipped, does not bear its checksum. It is told of and
+never taken for a good one, and the line after it is read again. What a full disk has torn is taken away.
 
 Its files are `WORKER.NUMBER.journal`, each up to some size and removed when it is shipped, and `WORKER.lock`,
 which the process keeps locked as long as it lives: a journal whose lock is free was left by a dead one.
 """
 
+import errno
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 from zlib import crc32
 
 from gateway.core.errors import StoreUnavailable
@@ -33,6 +32,7 @@ PORTION: Final = 1 << 18
 
 _LOCK: Final = ".lock"
 _JOURNAL: Final = ".journal"
+_CLOSED: Final = -1
 
 
 class Kind(Enum):
@@ -101,22 +101,32 @@ class Journal:
 
     def close(self) -> None:
         """Leave it to whoever comes next, unless all of it is shipped: then nothing of it stays."""
-        os.close(self._file)
-        if self.unshipped <= 0:
-            _remove(self.directory, self.worker)
-        os.close(self._lock)
+        ended, self._file = self._file, _CLOSED  # another file may get its number
+        os.close(ended)
+        try:
+            if self.unshipped <= 0:
+                _remove(self.directory, self.worker)
+        finally:
+            os.close(self._lock)
 
     def _write(self, record: bytes) -> None:
+        if self._torn:
+            self._cut()
         if self._size >= self._segment:
             ended, self._file = self._file, self._next_file()
             os.close(ended)
-        data = b"\n" + record if self._torn else record
-        written = os.write(self._file, data)
+        written = os.write(self._file, record)
+        if written < len(record):
+            self._torn = True
+            self._cut()
+            raise OSError(errno.ENOSPC, "the disk is full")
         self._size += written
         self.unshipped += written
-        self._torn = written < len(data)
-        if self._torn:
-            raise OSError(0, "the disk is full")
+
+    def _cut(self) -> None:
+        """Take away what did not fit: half a line, or one whose writer was told that it is not there."""
+        os.ftruncate(self._file, self._size)
+        self._torn = False
 
     def _next_file(self) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL
@@ -137,14 +147,19 @@ class Reader:
         """The next records; none when its `size` is 0. The same ones again, until they are `done`.
 
         `until`: where to stop in a journal that is being written. One of the dead is read to its end.
-        Raises OSError.
+        Raises OSError, also when a part of such a journal is gone.
         """
         number, offset = self._place
-        while True:
-            data = self._read(number, offset, until)
-            if data or not _file(self._directory, self.worker, number + 1).exists():
+        while until is None or (number, offset) < until:
+            if data := self._read(number, offset, until):
                 return _lot_of(data, number, offset)
-            number, offset = number + 1, 0
+            later = [each for each in _numbers(self._directory, self.worker) if each > number]
+            if not later:
+                break
+            number, offset = min(later), 0
+        if until is not None and (number, offset) < until:
+            raise FileNotFoundError(errno.ENOENT, "a part of it is gone")
+        return Lot(end=Place(number, offset))
 
     def done(self, lot: Lot) -> None:
         """Go on behind it."""
@@ -152,48 +167,50 @@ class Reader:
 
     def _read(self, number: int, offset: int, until: Place | None) -> bytes:
         """Whole lines, unless a dead process has left half of one at its end."""
+        path = _file(self._directory, self.worker, number)
+        if until is None and not path.exists():
+            return b""  # the dead may have left nothing but a lock
         most = PORTION
         if until is not None and until.number == number:
             most = min(most, until.offset - offset)
-        with suppress(FileNotFoundError), _file(self._directory, self.worker, number).open("rb") as file:
+        with path.open("rb") as file:
             file.seek(offset)
             data = file.read(most)
-            return data[: data.rfind(b"\n") + 1] or data if len(data) == PORTION else data
-        return b""
+            is_whole = len(data) < PORTION or data.endswith(b"\n")
+            return data if is_whole else data + file.readline(SEGMENT)
 
 
 class Abandoned:
-    """A journal of the dead, and its lock in the hand of whoever has found it."""
+    """A journal of the dead, for as long as the block lasts: nobody else takes it meanwhile."""
 
-    def __init__(self, directory: Path, worker: str, lock: int) -> None:
-        self.reader = Reader(directory, worker)
+    def __init__(self, directory: Path, worker: str) -> None:
+        """Raises BlockingIOError when its process lives or another has found it, OSError when it cannot be
+        opened."""
         self.worker = worker
         self._directory = directory
-        self._lock = lock
+        self._lock = os.open(directory / f"{worker}{_LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.reader = Reader(directory, worker)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
 
     def remove(self) -> None:
-        """All of it is shipped."""
+        """All of it is shipped. Raises OSError."""
         _remove(self._directory, self.worker)
-        os.close(self._lock)
-
-    def release(self) -> None:
-        """It was not; leave it to the next."""
-        os.close(self._lock)
 
 
-def abandoned(directory: Path) -> Iterator[Abandoned]:
-    """Journals whose process is gone. Each is to be removed or released. Raises OSError."""
-    if not directory.is_dir():
-        return
-    names = {path.name.partition(".")[0] for path in directory.iterdir() if path.suffix in (_LOCK, _JOURNAL)}
-    for worker in sorted(names):
-        lock = os.open(directory / f"{worker}{_LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-        else:
-            yield Abandoned(directory, worker, lock)
+def workers_in(directory: Path) -> list[str]:
+    """Whose journals are there, of the living and the dead. Raises OSError."""
+    paths = directory.iterdir()
+    return sorted({path.name.partition(".")[0] for path in paths if path.suffix in (_LOCK, _JOURNAL)})
 
 
 def _lot_of(data: bytes, number: int, offset: int) -> Lot:
@@ -211,11 +228,19 @@ def _lot_of(data: bytes, number: int, offset: int) -> Lot:
 
 
 def _new_lock(directory: Path, worker: str) -> int:
-    """Nobody sees it before it is locked, and takes it for that of a dead process. Raises OSError."""
-    unseen = directory / f"{worker}.new"
+    """Nobody sees it before it is locked, and takes it for that of a dead process. Raises OSError, also when
+    there is one."""
+    unseen, seen = directory / f"{worker}.new", directory / f"{worker}{_LOCK}"
     lock = os.open(unseen, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    unseen.rename(directory / f"{worker}{_LOCK}")
+    try:
+        if seen.exists():
+            raise FileExistsError(errno.EEXIST, f"there is a journal of {worker}")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unseen.rename(seen)
+    except BaseException:
+        unseen.unlink(missing_ok=True)
+        os.close(lock)
+        raise
     return lock
 
 
@@ -224,7 +249,7 @@ def _file(directory: Path, worker: str, number: int) -> Path:
 
 
 def _numbers(directory: Path, worker: str) -> list[int]:
-    return [int(path.suffixes[-2][1:]) for path in directory.glob(f"{worker}.*{_JOURNAL}")]
+    return [int(path.suffixes[-2][1:]) for path in directory.glob(f"{worker}.[0-9]*[0-9]{_JOURNAL}")]
 
 
 def _remove_before(directory: Path, worker: str, number: int) -> None:

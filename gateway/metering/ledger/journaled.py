@@ -26,8 +26,10 @@ from gateway.metering.ledger.truth import Truth
 CLOSING: Final = 5.0
 """Seconds for which `close` tries to ship."""
 MOST_KEPT: Final = 100_000
-"""Settlements that are kept while the journal cannot be written; more are dropped and counted in `lost`, and
-their attempts are settled as estimated after this process has ended."""
+"""Settlements that are kept in memory while the journal cannot be written; more are dropped and counted in
+`lost`, and their attempts are settled as estimated after this process has ended."""
+AT_ONCE: Final = 1000
+"""Of those, how many are written before others get their turn: some milliseconds."""
 
 
 class JournaledLedger:
@@ -49,7 +51,7 @@ class JournaledLedger:
         self._clock = clock
         self._watch = watch
         self._shipper = Shipper(journal=journal, truth=self._truth, lease=lease, clock=clock, watch=watch)
-        self._kept: deque[Settlement] = deque()
+        self._kept: deque[bytes] = deque()
         self._trouble = False
         self._closed = False
         self.lost = 0
@@ -63,18 +65,22 @@ class JournaledLedger:
         if self._closed or len(self._kept) >= MOST_KEPT:
             self.lost += 1
             return
-        self._kept.append(settlement)
+        self._kept.append(settlement_json(settlement))
         self._write_kept()
+        if self._kept:
+            self._shipper.soon()
 
     async def run(self) -> None:
-        """Ship until this is cancelled."""
-        await self._shipper.run()
+        """Write what is kept and ship, until this is cancelled."""
+        await self._shipper.run(self.flush)
 
     async def flush(self) -> None:
         self._write_kept()
-        if self._kept:
-            raise StoreUnavailable("the journal cannot be written")
-        await self._shipper.flush()
+        await self._shipper.flush()  # which makes room
+        while self._kept:
+            if not self._write_kept():
+                raise StoreUnavailable("the journal cannot be written")
+            await self._shipper.flush()
 
     async def recover(self) -> Sequence[Admission]:
         await self._shipper.adopt()
@@ -90,25 +96,28 @@ class JournaledLedger:
         try:
             async with asyncio.timeout(CLOSING):
                 await self.flush()
-                await self._truth.end_lease(self._journal.worker)
+                await self._truth.renew(self._journal.worker, 0)
         except (StoreUnavailable, TimeoutError) as error:
+            if self._journal.unshipped:
+                self._watch.journal_left(self._journal.unshipped)
             if self._kept:
                 raise StoreUnavailable(
                     "the ledger could not write everything before it was closed"
                 ) from error
-            if self._journal.unshipped:
-                self._watch.journal_left(self._journal.unshipped)
         finally:
             self._journal.close()
 
-    def _write_kept(self) -> None:
-        """All that is kept, in its order, as far as the journal takes it."""
+    def _write_kept(self) -> bool:
+        """What is kept, in its order, as far as the journal takes it. False when it took none of it."""
+        count = 0
         try:
-            while self._kept:
-                self._append(Kind.SETTLEMENT, settlement_json(self._kept[0]))
+            while self._kept and count < AT_ONCE:
+                self._append(Kind.SETTLEMENT, self._kept[0])
                 self._kept.popleft()
+                count += 1
         except StoreUnavailable:
-            return
+            return count > 0
+        return True
 
     def _append(self, kind: Kind, line: bytes) -> None:
         try:

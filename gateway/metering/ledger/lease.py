@@ -36,7 +36,7 @@ class Lease:
         return self._since + self.seconds <= self._clock.now() <= self._until
 
     def renewal(self) -> int | None:
-        """Until when to renew it with the next write, in milliseconds since 1970; None while it is fresh."""
+        """Until when to renew it, in milliseconds since 1970; None while it is fresh."""
         until = self._clock.now() + self.seconds
         if self._until is not None and until - self._until < self.seconds / 4:
             return None
@@ -51,5 +51,5 @@ class Lease:
         self._until = self._next
 
     def doubt(self) -> None:
-        """Writing failed: it counts as ended until it is renewed with the next write."""
+        """Writing failed: it counts as ended until it is renewed."""
         self._until = 0.0

@@ -5,6 +5,7 @@ failure; nothing of the one that failed is there.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from gateway.core.attempt import Cause
 from gateway.core.errors import StoreUnavailable
 from gateway.core.usage import Usage, UsageSource
+from gateway.database.deadline import deadline
 from gateway.database.engine import Database
 from gateway.database.statements import replacement
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS, WORKERS
@@ -38,27 +40,20 @@ class Truth:
         self._database = database
         self._replace_worker = replacement(database.engine, WORKERS)
 
-    async def take(
-        self,
-        admissions: Sequence[bytes],
-        settlements: Sequence[bytes],
-        *,
-        now: int,
-        lease: tuple[str, int] | None = None,
-    ) -> None:
-        """Add what is not there yet. `lease`: of the worker that ships, and until when. Milliseconds.
+    async def take(self, admissions: Sequence[bytes], settlements: Sequence[bytes], *, now: int) -> None:
+        """Add what is not there yet. `now`: milliseconds since 1970.
 
         A settlement that finds another in its place, made by somebody who took its process for dead, becomes
         an adjustment, once. Raises StoreUnavailable; Refused: then nothing of all this is there.
         """
 
         def work(connection: Connection) -> None:
-            if lease is not None:
-                connection.exec_driver_sql(self._replace_worker, lease)
-            if admissions:
-                insert_lines(connection, ADMISSIONS, admissions)
-            if settlements and insert_lines(connection, SETTLEMENTS, settlements) < len(settlements):
-                _correct(connection, settlements, now)
+            _make_sure_of_the_file(connection)
+            with deadline(connection, SECONDS):
+                if admissions:
+                    insert_lines(connection, ADMISSIONS, admissions)
+                if settlements and insert_lines(connection, SETTLEMENTS, settlements) < len(settlements):
+                    _correct(connection, settlements, now)
 
         try:
             await self._database.write(work, timeout=SECONDS)
@@ -69,11 +64,32 @@ class Truth:
                 raise Refused(_words(error.__cause__)) from error
             raise
 
-    async def end_lease(self, worker: str) -> None:
-        """What it leaves unsettled others may settle from now on. Raises StoreUnavailable."""
-        await self._database.write(
-            lambda connection: connection.exec_driver_sql(self._replace_worker, (worker, 0))
-        )
+    async def renew(self, worker: str, until: int) -> None:
+        """Its lease. What it leaves unsettled others may settle from then on: 0 is at once. Milliseconds
+        since 1970. Raises StoreUnavailable."""
+
+        def work(connection: Connection) -> None:
+            _make_sure_of_the_file(connection)
+            with deadline(connection, SECONDS):
+                connection.exec_driver_sql(self._replace_worker, (worker, until))
+
+        await self._database.write(work, timeout=SECONDS)
+
+
+def _make_sure_of_the_file(connection: Connection) -> None:
+    """SQLite goes on writing to a file that was removed, or has another in its place: nobody would ever read
+    it. Raises StoreUnavailable."""
+    if connection.dialect.name != "sqlite":
+        return
+    path = Path(str(connection.engine.url.database))
+    try:
+        now = path.stat()
+    except OSError as error:
+        raise StoreUnavailable(f"the database's file cannot be found: {error.strerror}") from error
+    found = now.st_dev, now.st_ino
+    if connection.info.setdefault("file", found) != found:
+        connection.invalidate()
+        raise StoreUnavailable("the database's file was put in the place of another")
 
 
 def _correct(connection: Connection, lines: Sequence[bytes], now: int) -> None:

@@ -97,7 +97,8 @@ async def test_when_the_disk_is_full_nothing_is_admitted_and_settlements_are_kep
                 await ledger.flush()
         await ledger.flush()
         assert await written(database) == {"att_1": "served"}
-        assert [news.partition(":")[0] for news in told.news] == ["ledger", "ledger back"]
+        own = [news.partition(":")[0] for news in told.news if news.startswith("ledger")]
+        assert own == ["ledger", "ledger back"]
 
 
 async def test_a_full_journal_admits_nothing_until_it_is_shipped(database: Database, tmp_path: Path) -> None:
