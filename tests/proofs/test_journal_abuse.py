@@ -271,7 +271,7 @@ from pathlib import Path
 from gateway.metering.ledger.journal import Journal, Kind
 journal = Journal(Path(sys.argv[1]), "wrk_1")
 for line in sys.stdin.buffer:
-    journal.append(Kind.ADMISSION, line.strip())
+    journal.append([line.strip()], [])
     print("written", flush=True)
 """
 

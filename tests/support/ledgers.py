@@ -1,5 +1,6 @@
 """A ledger as a process has it: a journal of its own, a lease, and the shared truth."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,11 @@ from gateway.metering.ledger.journaled import JournaledLedger
 from gateway.metering.ledger.lease import Lease
 
 PATIENT = 30.0
+
+
+async def turn_over() -> None:
+    """What was handed over in this turn of the event loop is written, or was refused."""
+    await asyncio.sleep(0)
 
 
 @dataclass

@@ -15,6 +15,7 @@ which the process keeps locked as long as it lives: a journal whose lock is free
 import errno
 import fcntl
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -84,13 +85,14 @@ class Journal:
         """Where the next record will begin: what is before it has been written."""
         return Place(self._number, self._size)
 
-    def append(self, kind: Kind, row: bytes) -> None:
-        """Returns when the record will outlive this process. Raises StoreUnavailable: it is not there."""
-        if self.unshipped >= self._most * (1 - RESERVE if kind is Kind.ADMISSION else 1):
+    def append(self, admissions: Sequence[bytes], settlements: Sequence[bytes]) -> None:
+        """Returns when all these rows will outlive this process. Raises StoreUnavailable: none is there."""
+        if self.unshipped >= self._most * (1 - RESERVE if admissions else 1):
             raise StoreUnavailable("the journal is full")
-        record = b"%b %08x %b\n" % (kind.value, crc32(row, kind.value[0]), row)
+        records = [_record(Kind.ADMISSION, row) for row in admissions]
+        records += [_record(Kind.SETTLEMENT, row) for row in settlements]
         try:
-            self._write(record)
+            self._write(b"".join(records))
         except OSError as error:
             raise StoreUnavailable(f"the journal cannot be written: {error.strerror}") from error
 
@@ -109,14 +111,14 @@ class Journal:
         finally:
             os.close(self._lock)
 
-    def _write(self, record: bytes) -> None:
+    def _write(self, records: bytes) -> None:
         if self._torn:
             self._cut()
         if self._size >= self._segment:
             ended, self._file = self._file, self._next_file()
             os.close(ended)
-        written = os.write(self._file, record)
-        if written < len(record):
+        written = os.write(self._file, records)
+        if written < len(records):
             self._torn = True
             self._cut()
             raise OSError(errno.ENOSPC, "the disk is full")
@@ -225,6 +227,10 @@ def _lot_of(data: bytes, number: int, offset: int) -> Lot:
         else:
             lot.damaged.append(line)
     return lot
+
+
+def _record(kind: Kind, row: bytes) -> bytes:
+    return b"%b %08x %b\n" % (kind.value, crc32(row, kind.value[0]), row)
 
 
 def _new_lock(directory: Path, worker: str) -> int:

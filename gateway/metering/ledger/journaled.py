@@ -1,7 +1,8 @@
 """The ledger: lines are safe when they are in this process's journal, and travel from there to the truth.
 
-So an admission waits for nothing, and the database may be away. The journal's bound is how long: beyond it
-nothing is admitted, while what is under way is still settled.
+All that is handed over in one turn of the event loop is one write, when that turn is over. So an admission
+waits for nothing else, and under load, when many come in a turn, each costs little. The database may be away;
+the journal's bound is how long: beyond it nothing is admitted, while what is under way is still settled.
 
 Every process that admits has a lease in the truth. What it left unsettled when its lease ended, or when its
 journal's lock was found free, others settle (`recovery.py`).
@@ -10,13 +11,17 @@ journal's lock was found free, others settle (`recovery.py`).
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
+from gateway.core.attempt import Cause
 from gateway.core.clock import Clock
 from gateway.core.errors import StoreUnavailable
+from gateway.core.usage import Usage, UsageSource
 from gateway.database.engine import Database
-from gateway.metering.interfaces import Admission, Settlement
-from gateway.metering.ledger.journal import Journal, Kind
+from gateway.metering.interfaces import Admission, PricedBy, Settlement
+from gateway.metering.ledger.journal import Journal
 from gateway.metering.ledger.lease import Lease
 from gateway.metering.ledger.recovery import settle_abandoned
 from gateway.metering.ledger.rows import admission_json, settlement_json
@@ -30,6 +35,18 @@ MOST_KEPT: Final = 100_000
 `lost`, and their attempts are settled as estimated after this process has ended."""
 AT_ONCE: Final = 1000
 """Of those, how many are written before others get their turn: some milliseconds."""
+
+
+_NOTHING: Final = Usage(UsageSource.ESTIMATED)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What came in one turn of the event loop."""
+
+    admissions: list[bytes] = field(default_factory=list)
+    error: StoreUnavailable | None = None
+    """Why none of them is in the journal."""
 
 
 class JournaledLedger:
@@ -51,6 +68,7 @@ class JournaledLedger:
         self._clock = clock
         self._watch = watch
         self._shipper = Shipper(journal=journal, truth=self._truth, lease=lease, clock=clock, watch=watch)
+        self._turn: _Turn | None = None
         self._kept: deque[bytes] = deque()
         self._trouble = False
         self._closed = False
@@ -59,26 +77,33 @@ class JournaledLedger:
     async def admit(self, admission: Admission) -> None:
         if self._closed:
             raise StoreUnavailable("the ledger is closed")
-        self._append(Kind.ADMISSION, admission_json(admission, self._journal.worker))
+        turn = self._soon()
+        turn.admissions.append(admission_json(admission, self._journal.worker))
+        try:
+            await asyncio.sleep(0)  # when that is over, so is the turn
+        except asyncio.CancelledError:
+            if turn.error is None:
+                self._withdraw(admission)
+            raise
+        if turn.error is not None:
+            raise StoreUnavailable(str(turn.error))
 
     def settle(self, settlement: Settlement) -> None:
         if self._closed or len(self._kept) >= MOST_KEPT:
             self.lost += 1
             return
         self._kept.append(settlement_json(settlement))
-        self._write_kept()
-        if self._kept:
-            self._shipper.soon()
+        self._soon()
 
     async def run(self) -> None:
         """Write what is kept and ship, until this is cancelled."""
         await self._shipper.run(self.flush)
 
     async def flush(self) -> None:
-        self._write_kept()
+        self._write()
         await self._shipper.flush()  # which makes room
         while self._kept:
-            if not self._write_kept():
+            if not self._write():
                 raise StoreUnavailable("the journal cannot be written")
             await self._shipper.flush()
 
@@ -107,26 +132,55 @@ class JournaledLedger:
         finally:
             self._journal.close()
 
-    def _write_kept(self) -> bool:
-        """What is kept, in its order, as far as the journal takes it. False when it took none of it."""
-        count = 0
+    def _soon(self) -> "_Turn":
+        if self._turn is None:
+            self._turn = _Turn()
+            asyncio.get_running_loop().call_soon(self._write)
+        return self._turn
+
+    def _write(self) -> bool:
+        """All that came in the turn, and what is kept. False when the journal took none of it."""
+        turn, self._turn = self._turn or _Turn(), None
         try:
-            while self._kept and count < AT_ONCE:
-                self._append(Kind.SETTLEMENT, self._kept[0])
-                self._kept.popleft()
-                count += 1
+            self._append(turn.admissions)
+        except StoreUnavailable as error:
+            turn.error = error
+        else:
+            return True
+        try:
+            self._append([])  # it may still have room for settlements
         except StoreUnavailable:
-            return count > 0
+            return False
         return True
 
-    def _append(self, kind: Kind, line: bytes) -> None:
+    def _append(self, admissions: Sequence[bytes]) -> None:
+        settlements = list(islice(self._kept, AT_ONCE))
+        if not admissions and not settlements:
+            return
         try:
-            self._journal.append(kind, line)
+            self._journal.append(admissions, settlements)
         except StoreUnavailable as error:
             self._change_trouble(error)
             raise
+        finally:
+            self._shipper.soon()  # also when it failed: what is kept is tried again there
         self._change_trouble(None)
-        self._shipper.soon()
+        for _ in settlements:
+            self._kept.popleft()
+
+    def _withdraw(self, admission: Admission) -> None:
+        """Settle an attempt that was admitted and will not be made: whoever asked has left."""
+        self.settle(
+            Settlement(
+                attempt_id=admission.attempt_id,
+                settled_at=int(self._clock.now() * 1000),
+                cause=Cause.CLIENT_LEFT,
+                status=None,
+                usage=_NOTHING,
+                cost=0,
+                priced_by=PricedBy.FREE,
+            )
+        )
 
     def _change_trouble(self, trouble: StoreUnavailable | None) -> None:
         if (trouble is not None) != self._trouble:

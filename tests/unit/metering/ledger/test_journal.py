@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import StoreUnavailable
 from gateway.metering.ledger import journal as journals
-from gateway.metering.ledger.journal import PORTION, Abandoned, Journal, Kind, Lot, Reader, workers_in
+from gateway.metering.ledger.journal import PORTION, Abandoned, Journal, Lot, Reader, workers_in
 from tests.support.disk import full_disk
 
 ROWS = [b'["att_%03d", "caf\xc3\xa9", 1]' % number for number in range(40)]
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from gateway.metering.ledger.journal import Journal, Kind
 journal = Journal(Path(sys.argv[1]), "wrk_other")
-journal.append(Kind.ADMISSION, b"[1]")
+journal.append([b"[1]"], [])
 print("written", flush=True)
 sys.stdin.read()
 """
@@ -57,28 +57,28 @@ def left_by(folder: Path, *rows: bytes, segment: int = 500) -> list[Path]:
     """The files of a process that has written these and is gone."""
     journal = Journal(folder, "wrk_1", segment=segment)
     for row in rows:
-        journal.append(Kind.ADMISSION, row)
+        journal.append([row], [])
     journal.close()
     return sorted(folder.glob("*.journal"))
 
 
 def test_rows_come_in_the_order_in_which_they_were_written(journal: Journal, tmp_path: Path) -> None:
     for row in ROWS:
-        journal.append(Kind.ADMISSION, row)
+        journal.append([row], [])
     lots = list(all_of(Reader(tmp_path, "wrk_1"), journal))
     assert [row for lot in lots for row in lot.admissions] == ROWS
     assert len(lots) > 1, "it was one file"
 
 
 def test_what_it_is_stands_before_each_row(journal: Journal, tmp_path: Path) -> None:
-    journal.append(Kind.SETTLEMENT, b"[2]")
-    journal.append(Kind.ADMISSION, b"[1]")
+    journal.append([], [b"[2]"])
+    journal.append([b"[1]"], [])
     lot = Reader(tmp_path, "wrk_1").lot(journal.end)
     assert (lot.admissions, lot.settlements, lot.damaged) == ([b"[1]"], [b"[2]"], [])
 
 
 def test_a_lot_comes_again_until_it_is_done(journal: Journal, tmp_path: Path) -> None:
-    journal.append(Kind.ADMISSION, b"[1]")
+    journal.append([b"[1]"], [])
     reader = Reader(tmp_path, "wrk_1")
     assert reader.lot(journal.end) == reader.lot(journal.end)
     reader.done(reader.lot(journal.end))
@@ -87,14 +87,14 @@ def test_a_lot_comes_again_until_it_is_done(journal: Journal, tmp_path: Path) ->
 
 def test_files_that_are_shipped_are_removed(journal: Journal, tmp_path: Path) -> None:
     for row in ROWS:
-        journal.append(Kind.ADMISSION, row)
+        journal.append([row], [])
     list(all_of(Reader(tmp_path, "wrk_1"), journal))
     assert (len(files(tmp_path)), journal.unshipped) == (2, 0)
 
 
 def test_a_journal_that_is_shipped_leaves_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "wrk_1")
-    journal.append(Kind.ADMISSION, b"[1]")
+    journal.append([b"[1]"], [])
     list(all_of(Reader(tmp_path, "wrk_1"), journal))
     journal.close()
     assert files(tmp_path) == []
@@ -102,7 +102,7 @@ def test_a_journal_that_is_shipped_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_journal_that_is_not_shipped_stays_for_whoever_comes_next(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "wrk_1")
-    journal.append(Kind.ADMISSION, b"[1]")
+    journal.append([b"[1]"], [])
     journal.close()
     with Abandoned(tmp_path, "wrk_1") as found:
         assert [lot.admissions for lot in all_of(found.reader)] == [[b"[1]"]]
@@ -139,23 +139,23 @@ def test_a_killed_processs_journal_is_found(tmp_path: Path) -> None:
 def test_a_full_journal_refuses_admissions_and_takes_settlements(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "wrk_1", most=1000)
     while journal.unshipped < 900:
-        journal.append(Kind.ADMISSION, ROWS[0])
+        journal.append([ROWS[0]], [])
     with pytest.raises(StoreUnavailable, match="full"):
-        journal.append(Kind.ADMISSION, ROWS[0])
-    journal.append(Kind.SETTLEMENT, b"[2]")
+        journal.append([ROWS[0]], [])
+    journal.append([], [b"[2]"])
     list(all_of(Reader(tmp_path, "wrk_1"), journal))
-    journal.append(Kind.ADMISSION, ROWS[0])
+    journal.append([ROWS[0]], [])
     journal.close()
 
 
 def test_a_row_that_did_not_fit_on_the_disk_is_not_there_and_the_next_ones_are(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "wrk_1")
-    journal.append(Kind.ADMISSION, b"[1]")
+    journal.append([b"[1]"], [])
     with full_disk(size=journal.end.offset + 9), pytest.raises(StoreUnavailable, match="disk is full"):
-        journal.append(Kind.ADMISSION, b"[2]")
+        journal.append([b"[2]"], [])
     with full_disk(size=journal.end.offset), pytest.raises(StoreUnavailable, match="cannot be written"):
-        journal.append(Kind.ADMISSION, b"[3]")
-    journal.append(Kind.ADMISSION, b"[4]")
+        journal.append([b"[3]"], [])
+    journal.append([b"[4]"], [])
     (lot,) = all_of(Reader(tmp_path, "wrk_1"), journal)
     assert (lot.admissions, lot.damaged, journal.unshipped) == ([b"[1]", b"[4]"], [], 0)
     journal.close()
@@ -169,8 +169,8 @@ def test_a_folder_that_cannot_be_written_to_is_an_error_at_once(tmp_path: Path) 
 
 def test_half_a_line_at_the_end_is_damaged(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "wrk_1")
-    journal.append(Kind.ADMISSION, b"[1]")
-    journal.append(Kind.ADMISSION, b"[2]")
+    journal.append([b"[1]"], [])
+    journal.append([b"[2]"], [])
     journal.close()
     file = tmp_path / "wrk_1.000001.journal"
     os.truncate(file, file.stat().st_size - 3)
@@ -182,9 +182,9 @@ def test_half_a_line_at_the_end_is_damaged(tmp_path: Path) -> None:
 def test_a_row_whose_writer_was_told_that_it_is_not_there_is_not_there(tmp_path: Path) -> None:
     """All of it fitted on the disk but the end of its line."""
     journal = Journal(tmp_path, "wrk_1")
-    journal.append(Kind.ADMISSION, b"[1]")
+    journal.append([b"[1]"], [])
     with full_disk(size=journal.end.offset + len(b"A 00000000 [2]")), pytest.raises(StoreUnavailable):
-        journal.append(Kind.ADMISSION, b"[2]")
+        journal.append([b"[2]"], [])
     journal.close()
     assert rows_left(tmp_path) == [b"[1]"]
 
@@ -193,10 +193,10 @@ def test_a_reader_goes_no_further_than_it_is_told(tmp_path: Path) -> None:
     """Beyond it a line may be half there."""
     journal = Journal(tmp_path, "wrk_1", segment=50)
     for row in ROWS[:2]:
-        journal.append(Kind.ADMISSION, row)
+        journal.append([row], [])
     end, reader = journal.end, Reader(tmp_path, "wrk_1")
     for row in ROWS[2:6]:
-        journal.append(Kind.ADMISSION, row)
+        journal.append([row], [])
     read = []
     while (lot := reader.lot(end)).size:
         read += lot.admissions
@@ -207,10 +207,10 @@ def test_a_reader_goes_no_further_than_it_is_told(tmp_path: Path) -> None:
 
 def test_a_reader_that_is_further_already_reads_nothing(journal: Journal, tmp_path: Path) -> None:
     before = journal.end
-    journal.append(Kind.ADMISSION, b"[1]")
+    journal.append([b"[1]"], [])
     reader = Reader(tmp_path, "wrk_1")
     reader.done(reader.lot(journal.end))
-    journal.append(Kind.ADMISSION, b"[2]")
+    journal.append([b"[2]"], [])
     assert reader.lot(before).size == 0
     assert reader.lot(journal.end).admissions == [b"[2]"]
 
@@ -242,7 +242,7 @@ def test_when_a_file_of_several_is_gone_the_others_are_read(tmp_path: Path) -> N
 def test_a_living_processs_file_that_is_taken_away_is_an_error(
     journal: Journal, tmp_path: Path, shorten: Callable[[Path], None]
 ) -> None:
-    journal.append(Kind.ADMISSION, b"[1]")
+    journal.append([b"[1]"], [])
     shorten(tmp_path / "wrk_1.000001.journal")
     with pytest.raises(FileNotFoundError):
         Reader(tmp_path, "wrk_1").lot(journal.end)
@@ -266,7 +266,7 @@ def test_a_closed_journal_writes_to_nobody_elses_file(tmp_path: Path) -> None:
     journal.close()
     with (tmp_path / "other").open("w+b") as first, (tmp_path / "another").open("w+b") as second:
         with pytest.raises(StoreUnavailable):
-            journal.append(Kind.SETTLEMENT, b"[1]")
+            journal.append([], [b"[1]"])
         assert (first.read(), second.read()) == (b"", b"")
 
 

@@ -3,7 +3,8 @@
 What every ledger does: tests/conformance/test_ledger.py.
 """
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.support.clock import ManualClock
 from tests.support.database import open_url
 from tests.support.disk import full_disk
 from tests.support.ledger_lines import ESTIMATE, USAGE, a_settlement, an_admission
-from tests.support.ledgers import Told, a_ledger, begun
+from tests.support.ledgers import Told, a_ledger, begun, turn_over
 
 
 async def written(database: Database) -> dict[str, str | None]:
@@ -219,6 +220,7 @@ async def test_a_dead_processs_journal_is_shipped_and_its_attempts_settled(
     await dead.admit(an_admission("att_2"))
     await dead.admit(an_admission("att_3"))
     dead.settle(a_settlement("att_3"))
+    await turn_over()
     dead._journal.close()
     async with a_ledger(database, tmp_path, clock=clock) as ledger:
         clock.advance(1)
@@ -256,3 +258,50 @@ async def test_who_could_not_renew_its_own_lease_judges_nobody(
             await other.flush()
             clock.advance(2)
             assert [each.attempt_id for each in await other.recover()] == ["att_1"]
+
+
+async def test_all_of_one_turn_is_one_write(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_ledger(database, tmp_path) as ledger:
+        writes: list[int] = []
+        append = ledger._journal.append
+
+        def counted(admissions: Sequence[bytes], settlements: Sequence[bytes]) -> None:
+            writes.append(len(admissions) + len(settlements))
+            append(admissions, settlements)
+
+        monkeypatch.setattr(ledger._journal, "append", counted)
+        for number in range(3):
+            ledger.settle(a_settlement(f"att_{number}"))
+        await asyncio.gather(*(ledger.admit(an_admission(f"att_{number}")) for number in range(5)))
+        assert writes == [3, 5], "the five came a turn later"
+
+
+async def test_who_leaves_while_it_is_written_is_settled_as_having_used_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    async with a_ledger(database, tmp_path) as ledger:
+        admitting = asyncio.gather(ledger.admit(an_admission("att_1")))
+        await asyncio.sleep(0)
+        admitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await admitting
+        await ledger.flush()
+        assert await written(database) == {"att_1": "client_left"}
+    (day,) = await database.read(lambda connection: connection.execute(select(DAILY)).all())
+    assert (day.cost, day.unpriced, day.estimated, day.input_tokens) == (0, 0, 0, 0)
+
+
+async def test_who_leaves_while_it_could_not_be_written_leaves_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    async with a_ledger(database, tmp_path) as ledger:
+        with full_disk():
+            admitting = asyncio.gather(ledger.admit(an_admission("att_1")))
+            await asyncio.sleep(0)
+            admitting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await admitting
+        await ledger.flush()
+        assert await written(database) == {}

@@ -14,7 +14,6 @@ from gateway.core.usage import Usage, UsageSource
 from gateway.database.engine import Database
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS, WORKERS
 from gateway.metering.ledger import journal, journaled
-from gateway.metering.ledger.journal import Kind
 from gateway.metering.ledger.journaled import JournaledLedger
 from gateway.metering.ledger.rows import settlement_json
 from tests.support.clock import ManualClock
@@ -22,7 +21,7 @@ from tests.support.database import open_url
 from tests.support.disk import full_disk
 from tests.support.eventually import eventually
 from tests.support.ledger_lines import a_settlement, an_admission
-from tests.support.ledgers import Told, a_ledger, begun
+from tests.support.ledgers import Told, a_ledger, begun, turn_over
 from tests.support.written_lines import rows
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -241,6 +240,7 @@ async def test_settlements_that_the_disk_had_no_room_for_are_written_when_it_has
         with full_disk():
             for name in NAMES:
                 ledger.settle(a_settlement(name))
+            await turn_over()
             assert told.news[-1].startswith("ledger: ")
         await eventually(lambda: set(settled_in(database)) == set(NAMES))
         assert "ledger back" in told.news
@@ -254,6 +254,7 @@ async def test_they_are_written_although_the_database_is_away(tmp_path: Path) ->
             await admit(ledger, "att_1")
             with full_disk():
                 ledger.settle(a_settlement("att_1"))
+                await turn_over()
             await eventually(lambda: "ledger back" in told.news)
         await ledger.close()
     (file,) = (tmp_path / "journal").glob("*.journal")
@@ -266,7 +267,7 @@ async def test_they_are_written_at_the_close_when_shipping_has_made_room(
     async with a_ledger(database, tmp_path, most=20_000) as ledger:
         await admit(ledger, *NAMES[:20])
         while ledger._journal.unshipped < 20_000:
-            ledger._journal.append(Kind.SETTLEMENT, settlement_json(a_settlement("att_002")))
+            ledger._journal.append([], [settlement_json(a_settlement("att_002"))])
         ledger.settle(a_settlement("att_001"))
         assert ledger._kept
     assert set(settled_in(database)) == {"att_001", "att_002"}
@@ -282,7 +283,9 @@ async def test_they_are_written_in_handfuls(
         with full_disk():
             for name in NAMES[:-1]:
                 ledger.settle(a_settlement(name))
+            await turn_over()
         ledger.settle(a_settlement(NAMES[-1]))
+        await turn_over()
         assert len(ledger._kept) == len(NAMES) - 10
         await ledger.flush()
         assert list(settled_in(database)) == NAMES
