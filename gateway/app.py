@@ -255,7 +255,9 @@ async def assembled(
         recovery = Recovery(
             recorder=recorder, policies=book, reservations=reservations, on_recovered=alarms.recovered
         )
-        await recovery.recover()
+        with suppress(TimeoutError):  # a long journal is gone on with when others are served already
+            async with asyncio.timeout(_RECOVER_SECONDS):
+                await recovery.recover()
         background.every("recover_attempts", _RECOVER_SECONDS, recovery.recover)
         if settings.ledger_keep_days is not None:
             pruning = Pruning(database=database, clock=clock)

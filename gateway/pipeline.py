@@ -8,7 +8,7 @@ wait: a client that hangs up cannot lose its ledger line.
 import asyncio
 from collections.abc import Iterable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -94,7 +94,7 @@ class Pipeline:
     tokenizer: Tokenizer
     metrics: Metrics
     log: structlog.stdlib.BoundLogger
-    draining: Draining = field(default_factory=Draining)
+    draining: Draining
 
     async def run(self, exchange: Exchange, incoming: Incoming, reply: Reply) -> None:
         """Raises what ended the exchange early: GatewayError, ClientLeft, or a fault of our own."""

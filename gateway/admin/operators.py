@@ -25,6 +25,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _GUARDED: Final = ("/admin", "/v1/")
 
+_SENTENCES: Final = {
+    404: "There is nothing at this path.",
+    405: "This path does not take that method.",
+}
+"""In the place of what the HTTP server itself says."""
+
 
 class Token(Protocol):
     """The operators' credential, which does not show itself."""
@@ -78,7 +84,10 @@ class Operators:
         try:
             return await handler(request)
         except web.HTTPException as error:
-            return _problem(error.status, error.text or error.reason)
+            problem = _problem(error.status, _said(error))
+            if "allow" in error.headers:
+                problem.headers["allow"] = error.headers["allow"]
+            return problem
         except StoreUnavailable:
             return _problem(503, "The ledger is away. Try again.")
 
@@ -112,6 +121,13 @@ class Operators:
     async def _usage(self, request: web.Request) -> web.Response:
         """`?by=team,model&since=2026-10&until=2026-11&team=…`: sums of the ledger."""
         return _answer(await usage_answer(self._reports, request.query, now=time.time()))
+
+
+def _said(error: web.HTTPException) -> str:
+    """The sentence of whoever raised it; the server has none of its own but the status."""
+    text = error.text or ""
+    own = text and not text.startswith(f"{error.status}: ")
+    return text if own else _SENTENCES.get(error.status, error.reason)
 
 
 def _bytes(text: str) -> bytes:

@@ -158,7 +158,8 @@ class Alarms:
         self._metrics.journal(size, age)
 
     def journal_damaged(self, file: Path, lines: int, why: str) -> None:
-        """So many lines of a journal cannot be shipped. They are kept in this file."""
+        """So many lines of a journal cannot be shipped; they are kept in this file. None: the file itself
+        cannot be opened."""
         self._metrics.journal_damaged(lines)
         self._log.error("journal_damaged", file=str(file), lines=lines, why=why)
 

@@ -14,6 +14,7 @@ from gateway.auth.memory import MemoryKeyStore
 from gateway.background import Job
 from gateway.core.exchange import Exchange
 from gateway.core.policy import AllowList, Catalogue, Model, Policy, Price, Rates
+from gateway.draining import Draining
 from gateway.expectation import Expectations
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
@@ -150,6 +151,7 @@ class Journey:
             upstreams=self.upstreams,
             relay=Relay(clock=self.clock, watch=self.watch),
             oversight=self.oversight,
+            draining=Draining(),
             tokenizer=tokenizer,
             metrics=self.metrics,
             log=self.log.logger,

@@ -298,3 +298,18 @@ async def test_what_does_not_exist_is_a_problem_too(
     answer = await client.request(method, path)
     await problem(answer)
     assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "sentence", "allow"),
+    [
+        ("GET", "/nothing", 404, "There is nothing at this path.", None),
+        ("POST", "/healthz", 405, "This path does not take that method.", "GET,HEAD"),
+    ],
+)
+async def test_what_there_is_not_is_told_in_a_sentence(
+    client: Client, method: str, path: str, status: int, sentence: str, allow: str | None
+) -> None:
+    answer = await client.request(method, path)
+    assert (answer.status, (await answer.json())["detail"]) == (status, sentence)
+    assert answer.headers.get("allow") == allow
