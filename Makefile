@@ -8,7 +8,7 @@ RUN     := .venv/bin/python -m
 PREPARE := deploy/requirements/install
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove check format bench bench-short bench-limits lock clean
+.PHONY: help run test prove check format bench bench-short bench-limits bench-ledger bench-reports lock clean
 .SILENT:
 
 help: ## List these tasks
@@ -22,7 +22,7 @@ test: ## Run every test
 	$(PREPARE) dev
 	$(RUN) pytest -q -n $(WORKERS)
 
-prove: ## Prove limits and budgets at full size: races, accuracy, faults (some minutes)
+prove: ## Prove limits, budgets and the ledger at full size: races, faults, crashes (some minutes)
 	$(PREPARE) dev
 	$(RUN) pytest tests/proofs --full -v
 
@@ -49,6 +49,14 @@ bench-short: ## The same table from shorter runs (about 5 min)
 bench-limits: ## Measure decisions about limits alone: in memory, in Redis, unbatched (a minute)
 	$(PREPARE) dev
 	$(RUN) tests.bench.decisions
+
+bench-ledger: ## Measure the ledger alone, at 1,000 attempts a second: SQLite, PostgreSQL (3 min)
+	$(PREPARE) dev
+	$(RUN) tests.bench.ledger
+
+bench-reports: ## Measure reports over ten million ledger lines, which takes 15 GB and as many minutes
+	$(PREPARE) dev
+	$(RUN) tests.bench.reports
 
 COMPILE = .venv/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate $(LOCKFLAGS)

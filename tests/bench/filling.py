@@ -13,24 +13,25 @@ END: Final = 1_795_046_400_000
 TEAMS: Final = 40
 KEYS: Final = 400
 MODELS: Final = 6
-_PORTION: Final = 100_000
+_PORTION: Final = 2_000
+"""Attempts in one statement: lots that ship have some hundred lines, and triggers are made for those."""
 
 _NUMBERS: Final = {
-    "postgresql": "generate_series(:first, :last) AS numbers(n)",
+    "postgresql": "generate_series(CAST(:first AS BIGINT), CAST(:last AS BIGINT)) AS numbers(n)",
     "sqlite": "(WITH RECURSIVE counting(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM counting"
     " WHERE n < :last) SELECT n FROM counting) AS numbers",
 }
 _AT: Final = f"CAST({END - DAYS * 86_400_000} + n * :step AS BIGINT)"
 _ID: Final = {"postgresql": "'att_' || lpad(n::text, 44, '0')", "sqlite": "printf('att_%044d', n)"}
 _ADMISSIONS: Final = """
-INSERT INTO admissions SELECT {id}, 'req_' || n, 1, {at}, 'team-' || n % {teams}, 'key_' || n % {keys},
-  'key:team-' || n % {teams} || '/service-' || n % {keys}, 'chat_completions', 'model-' || n % {models},
-  'model-' || n % {models}, 'openai', '5f3c00aa11bb', {true}, 256, 180, 0, 0, 0, 146, 'wrk_1', NULL
+INSERT INTO admissions SELECT {id}, 'req_' || n, 1, {at}, 'team-' || (n % {teams}), 'key_' || (n % {keys}),
+  'key:team-' || (n % {teams}) || '/service-' || (n % {keys}), 'chat_completions', 'model-' || (n % {models}),
+  'model-' || (n % {models}), 'openai', '5f3c00aa11bb', {true}, 256, 180, 0, 0, 0, 146, 'wrk_1', NULL
 FROM {numbers}
 """
 _SETTLEMENTS: Final = """
 INSERT INTO settlements SELECT {id}, {at}, 'served', 200, 'provider', 120 + n % 50, 20, 0, 0, 0, 180 + n % 70,
-  5, 0, 0, 0, 0, 0, 100 + n % 90, 'model-' || n % {models} || '-2024-07-18', 'default', 'up_' || n,
+  5, 0, 0, 0, 0, 0, 100 + n % 90, 'model-' || (n % {models}) || '-2024-07-18', 'default', 'up_' || n,
   'book', '77d1'
 FROM {numbers}
 """
