@@ -1,4 +1,4 @@
-"""A ledger of some months, made by the database itself: its own triggers keep the sums."""
+"""A ledger of some months, made by the database itself: its triggers rest, and sums are made at the end."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from gateway.database.engine import Database
+from gateway.database.migrations.versions.v0003_what_an_auditor_asks import _add_up_settled
 
 DAYS: Final = 120
 END: Final = 1_795_046_400_000
@@ -13,8 +14,7 @@ END: Final = 1_795_046_400_000
 TEAMS: Final = 40
 KEYS: Final = 400
 MODELS: Final = 6
-_PORTION: Final = 2_000
-"""Attempts in one statement: lots that ship have some hundred lines, and triggers are made for those."""
+_PORTION: Final = 100_000
 
 _NUMBERS: Final = {
     "postgresql": "generate_series(CAST(:first AS BIGINT), CAST(:last AS BIGINT)) AS numbers(n)",
@@ -23,6 +23,10 @@ _NUMBERS: Final = {
 }
 _AT: Final = f"CAST({END - DAYS * 86_400_000} + n * :step AS BIGINT)"
 _ID: Final = {"postgresql": "'att_' || lpad(n::text, 44, '0')", "sqlite": "printf('att_%044d', n)"}
+_TRIGGERS: Final = {
+    "postgresql": ("ledger_admitted ON admissions", "ledger_settled ON settlements"),
+    "sqlite": ("ledger_admitted", "ledger_settled", "ledger_settled_daily"),
+}
 _ADMISSIONS: Final = """
 INSERT INTO admissions SELECT {id}, 'req_' || n, 1, {at}, 'team-' || (n % {teams}), 'key_' || (n % {keys}),
   'key:team-' || (n % {teams}) || '/service-' || (n % {keys}), 'chat_completions', 'model-' || (n % {models}),
@@ -50,6 +54,7 @@ def fill(database: Database, attempts: int, *, told: Callable[[int], None]) -> N
         "models": MODELS,
     }
     step = DAYS * 86_400_000 / attempts
+    _rest(database)
     for first in range(0, attempts, _PORTION):
         last = min(first + _PORTION, attempts) - 1
         with database.transaction(writes=True) as connection:
@@ -58,8 +63,17 @@ def fill(database: Database, attempts: int, *, told: Callable[[int], None]) -> N
                     text(statement.format(**words)), {"first": first, "last": last, "step": step}
                 )
         told(last + 1)
+    with database.transaction(writes=True) as connection:
+        connection.exec_driver_sql(_add_up_settled("settlements"))
     with database.engine.connect() as connection:
         _look_around(connection, kind)
+
+
+def _rest(database: Database) -> None:
+    """This ledger is read alone."""
+    with database.transaction(writes=True) as connection:
+        for trigger in _TRIGGERS[database.engine.dialect.name]:
+            connection.exec_driver_sql(f"DROP TRIGGER {trigger}")
 
 
 def _look_around(connection: Connection, kind: str) -> None:

@@ -94,7 +94,8 @@ def main() -> None:
     table = cells(found)
     table.show(console)
     asked.output.mkdir(parents=True, exist_ok=True)
-    sentence = f"{2 * asked.attempts:,} lines of {DAYS} days. {measured_on(_OFTEN)}"
+    machine = measured_on(_OFTEN).replace("interleaved rounds", "readings")
+    sentence = f"{2 * asked.attempts:,} lines of {DAYS} days. {machine}"
     (asked.output / "reports.json").write_text(json.dumps(found, indent=2) + "\n")
     (asked.output / "reports.md").write_text(f"{table.markdown()}\n{sentence}\n")
 
