@@ -12,7 +12,7 @@ from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import Endpoint, ModelRule
 from gateway.core.errors import ErrorCode
 from gateway.core.patterns import matches
-from gateway.core.policy import AllowList, Model, Policy
+from gateway.core.policy import AllowList, Model, Policy, Unpriced
 
 _ENDPOINTS: Final = "endpoints"
 _MODELS: Final = "models"
@@ -52,13 +52,19 @@ def authorize_call(policy: Policy, call: Call) -> list[Deny]:
 def usable_models(policy: Policy) -> list[Model]:
     """What the policy's holder may use, by name: the answer to GET /v1/models."""
     models = policy.catalogue.models
-    return [models[name] for name in sorted(models) if _may_use(policy.models, name)]
+    return [models[name] for name in sorted(models) if _is_usable(policy, models[name])]
 
 
 def usable_model(policy: Policy, name: str) -> Model | None:
     """The model of this name or alias, if the policy's holder may use it."""
     model = policy.catalogue.find(name)
-    return model if model is not None and _may_use(policy.models, model.name) else None
+    return model if model is not None and _is_usable(policy, model) else None
+
+
+def _is_usable(policy: Policy, model: Model) -> bool:
+    """What has never had a price, where only what has one may be used, is not shown either."""
+    priced = bool(model.prices) or policy.unpriced is not Unpriced.REFUSE
+    return priced and _may_use(policy.models, model.name)
 
 
 def _may_use(allow_list: AllowList, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Facts about `gateway/policies/authorize.py`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from gateway.core.call import Call
 from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import JSON, Endpoint, ModelRule
 from gateway.core.errors import ErrorCode
-from gateway.core.policy import Policy
+from gateway.core.policy import Policy, Price, Rates
 from gateway.policies.authorize import authorize_call, authorize_endpoint, usable_model, usable_models
 
 Policies = Callable[..., Policy]
@@ -176,6 +177,15 @@ def test_the_list_of_models_is_what_the_caller_may_use(policy: Policies) -> None
 
 def test_a_list_that_only_watches_hides_nothing(policy: Policies) -> None:
     assert len(usable_models(policy("models: {allow: [], mode: shadow}"))) == 5
+
+
+def test_what_has_no_price_is_hidden_from_those_who_may_use_only_what_has_one(policy: Policies) -> None:
+    picky = policy("models: ['*']\nunpriced: refuse")
+    models = picky.catalogue.models
+    priced = replace(models["o3"], prices=(Price(Rates(input=2_000_000)),))
+    picky = replace(picky, catalogue=replace(picky.catalogue, models={**models, "o3": priced}))
+    assert usable_models(picky) == [priced]
+    assert usable_model(picky, "gpt-4o") is None
 
 
 @pytest.mark.parametrize(
