@@ -7,8 +7,8 @@ from tests.proofs.clients import DOLLARS, GAIN, PARTS, REPLICAS, SIZE, SLICE, SL
 from tests.proofs.outage import Story
 from tests.support.replicas import BREAKER, DEADLINE
 
-OPENS_WITHIN: Final = 0.5
-"""Seconds after the first failure: half of that on a machine of their own."""
+OPENS_WITHIN: Final = 0.25
+"""Seconds after the first failure."""
 NOISE: Final = 0.75
 """Seconds for which this machine may do other things in between."""
 BACK_WITHIN: Final = 2.0

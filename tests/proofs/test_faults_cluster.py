@@ -101,8 +101,7 @@ async def test_limits_hold_through_a_resharding(
         replicas([cluster.url] * REPLICAS, books=books) as made,
         onlooker(cluster.url) as truth,
     ):
-        # A call that comes too late is decided alone, beside others that do not.
-        fault = Fault(wander, nothing, outages=(0, 15 if full else 3), most=1.15)
+        fault = Fault(wander, nothing, outages=(0, 15 if full else 3))
         story = await story_of(fault, Load(made, policy_of(team), books), truth)
     for what, figure in story.figures().items():
         record_property(what, figure)

@@ -9,7 +9,7 @@ from sqlalchemy import Table, select
 
 from gateway.core.usage import Usage, UsageSource
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, UNDER_WAY
-from gateway.metering.interfaces import Admission, Settlement
+from gateway.metering.interfaces import Adjustment, Admission, Settlement
 
 Row = tuple[Any, ...]
 
@@ -94,6 +94,13 @@ def admission_json(admission: Admission, worker: str) -> bytes:
 def settlement_json(settlement: Settlement) -> bytes:
     """An object whose names are the table's columns."""
     return _encode(_SettlementLine(*settlement_row(settlement)))
+
+
+def adjustment_json(adjustment: Adjustment) -> bytes:
+    """An object whose names are the table's columns."""
+    fields = msgspec.structs.asdict(adjustment)
+    usage: Usage = fields.pop("usage")
+    return _encode({**fields, **usage._asdict()})
 
 
 def admission_of(row: Mapping[str, Any]) -> Admission:

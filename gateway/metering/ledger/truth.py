@@ -19,8 +19,9 @@ from gateway.database.deadline import deadline
 from gateway.database.engine import Database
 from gateway.database.statements import replacement
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS, WORKERS
-from gateway.metering.interfaces import Reason
+from gateway.metering.interfaces import Adjustment, Reason
 from gateway.metering.ledger.insertion import insert_lines
+from gateway.metering.ledger.rows import adjustment_json
 
 SECONDS: Final = 10.0
 """How long a transaction may take, waiting for locks included."""
@@ -101,25 +102,24 @@ def _correct(connection: Connection, lines: Sequence[bytes], now: int) -> None:
     )
     late = [_adjustment(found, told[found.attempt_id], now) for found in connection.execute(query)]
     if late:
-        insert_lines(connection, ADJUSTMENTS, [msgspec.json.encode(line) for line in late])
+        insert_lines(connection, ADJUSTMENTS, [adjustment_json(line) for line in late])
 
 
-def _adjustment(found: Row[Any], told: Mapping[str, Any], now: int) -> Mapping[str, Any]:
+def _adjustment(found: Row[Any], told: Mapping[str, Any], now: int) -> Adjustment:
     """Its id is made of the attempt's, so that it is one however often it is told."""
-    return {
-        "id": f"late_{found.attempt_id}",
-        "attempt_id": found.attempt_id,
-        "settled_at": found.settled_at,
-        "adjusted_at": now,
-        "reason": Reason.LATE,
-        "source": told["source"],
-        **{unit: told[unit] - getattr(found, unit) for unit in _UNITS},
-        "cost": (told["cost"] or 0) - (found.cost or 0),
-        "unpriced": (told["cost"] is None) - (found.cost is None),
-        "estimated": _is_estimated(told) - _is_estimated(found._mapping),
-        "priced_by": told["priced_by"],
-        "price_version": told["price_version"],
-    }
+    return Adjustment(
+        id=f"late_{found.attempt_id}",
+        attempt_id=found.attempt_id,
+        settled_at=found.settled_at,
+        adjusted_at=now,
+        reason=Reason.LATE,
+        usage=Usage(told["source"], **{unit: told[unit] - getattr(found, unit) for unit in _UNITS}),
+        cost=(told["cost"] or 0) - (found.cost or 0),
+        unpriced=(told["cost"] is None) - (found.cost is None),
+        estimated=_is_estimated(told) - _is_estimated(found._mapping),
+        priced_by=told["priced_by"],
+        price_version=told["price_version"],
+    )
 
 
 def _is_estimated(line: Mapping[Any, Any]) -> bool:

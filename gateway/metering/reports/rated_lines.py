@@ -4,14 +4,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Connection, Row, Select, func, select, tuple_
 
 from gateway.core.attempt import Cause
 from gateway.core.usage import Usage, UsageSource
-from gateway.database.statements import insertion
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS
 from gateway.metering.interfaces import Adjustment
+from gateway.metering.ledger.insertion import insert_lines
+from gateway.metering.ledger.rows import adjustment_json
 from gateway.metering.prices.rerating import Rated
 from gateway.metering.reports.daily import SETTLED_LINES, UNITS, within
 from gateway.metering.reports.ranges import Range
@@ -95,29 +95,6 @@ def _line(row: Row[Any]) -> Line:
 
 
 def add(connection: Connection, corrections: Sequence[Adjustment]) -> None:
-    """Write corrections; one that is there already is left.
-
-    With PostgreSQL in one statement: each day's sums are changed once, in the order of their keys, so that
-    nobody who ships lines is locked out.
-    """
-    if not corrections:
-        return
-    records = [_record(each) for each in corrections]
-    if connection.dialect.name == "postgresql":
-        names = ", ".join(column.name for column in ADJUSTMENTS.columns)
-        connection.exec_driver_sql(
-            f"INSERT INTO adjustments ({names}) SELECT {names}"  # noqa: S608 - our own names
-            " FROM json_populate_recordset(NULL::adjustments, %s::json) ON CONFLICT DO NOTHING",
-            (msgspec.json.encode(records).decode(),),
-        )
-    else:
-        rows = [tuple(record[column.name] for column in ADJUSTMENTS.columns) for record in records]
-        connection.exec_driver_sql(insertion(connection.engine, ADJUSTMENTS), rows)
-
-
-def _record(line: Adjustment) -> dict[str, Any]:
-    """By the names of the columns."""
-    fields = msgspec.structs.asdict(line)
-    usage = fields.pop("usage")._asdict()
-    words = {"source": line.usage.source, "reason": line.reason, "priced_by": line.priced_by}
-    return {**fields, **usage, **{name: word.value for name, word in words.items()}}
+    """Write corrections; one that is there already is left."""
+    if corrections:
+        insert_lines(connection, ADJUSTMENTS, [adjustment_json(each) for each in corrections])
