@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class UsageSource(StrEnum):
@@ -54,6 +54,11 @@ class Doubt(StrEnum):
     """Nothing, for an answer that visibly had something."""
     LATE = "late"
     """It came after the end of the answer."""
+
+
+UNITS: Final = tuple(name for name in Usage._fields if name != "source")
+TOTALS: Final = "input_tokens", "output_tokens", "images", "audio_milliseconds", "characters"
+"""The units that are no part of another: something was used when one of these is above zero."""
 
 
 @dataclass(frozen=True, slots=True)

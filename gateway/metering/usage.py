@@ -4,7 +4,7 @@ from operator import attrgetter
 from typing import Final
 
 from gateway.core.endpoint import Meter
-from gateway.core.usage import Doubt, Usage, UsageSource
+from gateway.core.usage import UNITS, Doubt, Usage, UsageSource
 
 MOST: Final = 10**12
 """Of any unit in one attempt. More is a fault of the upstream, and once priced would not fit its column."""
@@ -17,8 +17,7 @@ ALLOWED_MORE: Final = 64
 """An output of more than twice what was allowed and 64 tokens is absurd. Some upstreams count a little more
 than their caps bound: the marks at an answer's end, or reasoning."""
 
-_UNITS: Final = tuple(name for name in Usage._fields if name != "source")
-_counts: Final = attrgetter(*_UNITS)
+_counts: Final = attrgetter(*UNITS)
 
 
 def estimate(
@@ -86,5 +85,5 @@ def bounded(usage: Usage) -> Usage:
     counts = _counts(usage)
     if min(counts) >= 0 and max(counts) <= MOST:
         return usage
-    within = {unit: min(max(count, 0), MOST) for unit, count in zip(_UNITS, counts, strict=True)}
+    within = {unit: min(max(count, 0), MOST) for unit, count in zip(UNITS, counts, strict=True)}
     return usage._replace(source=UsageSource.ESTIMATED, **within)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.usage import Doubt, Observed, Usage, UsageSource
+from gateway.core.usage import UNITS, Doubt, Observed, Usage, UsageSource
 
 LARGEST: Final = 1 << 53
 """No answer has more tokens than this; a larger number is nonsense."""
@@ -42,7 +42,6 @@ _OUTPUT_PARTS: Final = {
 Told = Usage | Doubt | None
 """What an answer told of its usage: a count, something unusable, or nothing."""
 
-_AMOUNTS: Final = tuple(name for name in Usage._fields if name != "source")
 _LOOKS: Final = 16
 """How many places in a tail are tried before it is given up."""
 
@@ -131,7 +130,7 @@ def add_usage(one: Told, other: Told) -> Told:
         return one if isinstance(one, Doubt) else other
     if one is None or other is None:
         return one or other
-    return Usage(one.source, **{name: getattr(one, name) + getattr(other, name) for name in _AMOUNTS})
+    return Usage(one.source, **{name: getattr(one, name) + getattr(other, name) for name in UNITS})
 
 
 def observed(

@@ -447,9 +447,12 @@ class Traffic:
 
     async def until(self, news: str) -> None:
         """A few more attempts meanwhile."""
-        while not self.told.news or self.told.news[-1] != news:
+
+        async def is_told() -> bool:
             await self.go_on(1)
-            await asyncio.sleep(0.005)
+            return self.told.news[-1:] == [news]
+
+        await eventually(is_told)
 
     async def check(self) -> None:
         """Every attempt is there, once, at its price; nothing else is, and nobody waited."""

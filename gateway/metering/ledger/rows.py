@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Table, select
 
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import TOTALS, Usage, UsageSource
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS, UNDER_WAY
 from gateway.metering.interfaces import Adjustment, Admission, Settlement
 
@@ -35,9 +35,8 @@ _SIMPLE: Final = (
     "policy_version",
     "stream",
 )
-_ESTIMATED: Final = ("input_tokens", "output_tokens", "images", "audio_milliseconds", "characters")
 
-_admission: Final = attrgetter(*_SIMPLE, *(f"estimate.{unit}" for unit in _ESTIMATED), "estimated_cost")
+_admission: Final = attrgetter(*_SIMPLE, *(f"estimate.{unit}" for unit in TOTALS), "estimated_cost")
 _settlement: Final = attrgetter(
     "attempt_id",
     "settled_at",
@@ -107,7 +106,7 @@ def admission_of(row: Mapping[str, Any]) -> Admission:
     """Of a row by the names of its columns."""
     return Admission(
         **{name: row[name] for name in _SIMPLE},
-        estimate=Usage(UsageSource.ESTIMATED, **{unit: row[f"estimated_{unit}"] for unit in _ESTIMATED}),
+        estimate=Usage(UsageSource.ESTIMATED, **{unit: row[f"estimated_{unit}"] for unit in TOTALS}),
         estimated_cost=row["estimated_cost"],
         retry_of=row["retry_of"],
     )

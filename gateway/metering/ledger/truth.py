@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from gateway.core.attempt import Cause
 from gateway.core.errors import StoreUnavailable
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import TOTALS, UNITS, Usage, UsageSource
 from gateway.database.deadline import deadline
 from gateway.database.engine import Database
 from gateway.database.statements import replacement
@@ -25,8 +25,6 @@ from gateway.metering.ledger.rows import adjustment_json
 
 SECONDS: Final = 10.0
 """How long a transaction may take, waiting for locks included."""
-
-_UNITS: Final = tuple(unit for unit in Usage._fields if unit != "source")
 
 
 class Refused(Exception):
@@ -113,7 +111,7 @@ def _adjustment(found: Row[Any], told: Mapping[str, Any], now: int) -> Adjustmen
         settled_at=found.settled_at,
         adjusted_at=now,
         reason=Reason.LATE,
-        usage=Usage(told["source"], **{unit: told[unit] - getattr(found, unit) for unit in _UNITS}),
+        usage=Usage(told["source"], **{unit: told[unit] - getattr(found, unit) for unit in UNITS}),
         cost=(told["cost"] or 0) - (found.cost or 0),
         unpriced=(told["cost"] is None) - (found.cost is None),
         estimated=_is_estimated(told) - _is_estimated(found._mapping),
@@ -124,8 +122,7 @@ def _adjustment(found: Row[Any], told: Mapping[str, Any], now: int) -> Adjustmen
 
 def _is_estimated(line: Mapping[Any, Any]) -> bool:
     """Whether something was used, by our own count: as the sums of days have it."""
-    used = ("input_tokens", "output_tokens", "images", "audio_milliseconds", "characters")
-    return line["source"] != UsageSource.PROVIDER and any(line[unit] > 0 for unit in used)
+    return line["source"] != UsageSource.PROVIDER and any(line[unit] > 0 for unit in TOTALS)
 
 
 def _words(error: Exception) -> str:

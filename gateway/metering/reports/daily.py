@@ -8,14 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, and_, case, func, literal
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import TOTALS, UNITS, UsageSource
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, DAILY, SETTLEMENTS
 from gateway.metering.reports.ranges import DAY, Range
 
 Columns = ReadOnlyColumnCollection[str, Column[Any]] | Mapping[str, ColumnElement[Any]]
 """By name: those of a table, or of a query."""
 
-UNITS: Final = tuple(name for name in Usage._fields if name != "source")
 MEASURES: Final = tuple(column.name for column in DAILY.columns if not column.primary_key)
 """What is summed, in the order of UsageRow's fields."""
 
@@ -38,10 +37,7 @@ def one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return case((condition, 1), else_=0)
 
 
-USED: Final = sum(
-    (SETTLEMENTS.c[unit] for unit in ("output_tokens", "images", "audio_milliseconds", "characters")),
-    start=SETTLEMENTS.c.input_tokens,
-)
+USED: Final = sum((SETTLEMENTS.c[unit] for unit in TOTALS[1:]), start=SETTLEMENTS.c[TOTALS[0]])
 """Above zero where anything was used."""
 ESTIMATED: Final = and_(SETTLEMENTS.c.source != UsageSource.PROVIDER.value, USED > 0)
 

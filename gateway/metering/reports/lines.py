@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, tuple_
 
-from gateway.core.usage import UsageSource
+from gateway.core.usage import TOTALS, UsageSource
 from gateway.database.engine import Database
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS, UNDER_WAY
 from gateway.metering.reports.daily import SETTLED_LINES, within
@@ -98,7 +98,6 @@ _SHARED: Final = tuple(name for name in ADMITTED if not name.startswith("estimat
 """What a correction's row repeats of its attempt: whose it is, and not what it was expected to cost."""
 _ANSWERED: Final = ("answered_model", "service_tier")
 """And of the settlement."""
-_USED: Final = ("input_tokens", "output_tokens", "images", "audio_milliseconds", "characters")
 
 ROW: Final[Mapping[str, type]] = {
     "line": str,
@@ -132,7 +131,7 @@ def as_rows(attempt: AttemptLines) -> Iterator[dict[str, Any]]:
 
 def _counted(settled: Line) -> dict[str, int]:
     """As the sums of days count it."""
-    used = any(settled[unit] for unit in _USED)
+    used = any(settled[unit] for unit in TOTALS)
     return {
         "unpriced": int(settled["cost"] is None),
         "estimated": int(used and settled["source"] != UsageSource.PROVIDER.value),

@@ -7,13 +7,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, func, select, tuple_
 
 from gateway.core.attempt import Cause
-from gateway.core.usage import Usage, UsageSource
+from gateway.core.usage import UNITS, Usage, UsageSource
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS
 from gateway.metering.interfaces import Adjustment
 from gateway.metering.ledger.insertion import insert_lines
 from gateway.metering.ledger.rows import adjustment_json
 from gateway.metering.prices.rerating import Rated
-from gateway.metering.reports.daily import SETTLED_LINES, UNITS, within
+from gateway.metering.reports.daily import SETTLED_LINES, within
 from gateway.metering.reports.ranges import Range
 
 _SOURCES: Final = {source.value: source for source in UsageSource}
