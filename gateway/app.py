@@ -23,10 +23,10 @@ from gateway.accounting import Accounting
 from gateway.admin.limits_page import LimitsPage
 from gateway.admin.operators import Operators
 from gateway.admin.organization_page import OrganizationPage
-from gateway.auth.authenticator import KeyAuthenticator
-from gateway.auth.desk import KeyDesk
-from gateway.auth.pepper import own_pepper
-from gateway.auth.sql import SqlKeyStore
+from gateway.auth.keys.authenticator import KeyAuthenticator
+from gateway.auth.keys.desk import KeyDesk
+from gateway.auth.keys.pepper import own_pepper
+from gateway.auth.keys.sql import SqlKeyStore
 from gateway.background import Background, Pause
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import StoreUnavailable

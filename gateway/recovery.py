@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from gateway.auth.api_keys import name_in
+from gateway.auth.keys.api_keys import name_in
 from gateway.core.decision import Deny
 from gateway.core.errors import StoreUnavailable
 from gateway.core.principal import Principal

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.app import key_desk
-from gateway.auth.desk import KeyDesk
+from gateway.auth.keys.desk import KeyDesk
 from gateway.auth.interfaces import StoredKey
 from gateway.cli.console import explained, fail, out, say, settings_or_exit
 

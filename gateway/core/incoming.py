@@ -1,6 +1,7 @@
 """The client's side of an exchange, as the journey sees it. `server/` makes it of aiohttp."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -14,7 +15,31 @@ class Headers(Protocol):
     def items(self) -> Iterable[tuple[str, str]]: ...
 
 
-class Incoming(Protocol):
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A client's certificate, which the TLS handshake has verified."""
+
+    subject: str
+    """As RFC 4514 spells it: `CN=search-api,O=Acme`."""
+    uris: tuple[str, ...] = ()
+    """The URIs among its alternative names: a SPIFFE id is one."""
+
+
+class Arrival(Protocol):
+    """What is known of a request before its body: enough to tell who asks."""
+
+    headers: Headers
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end of the connection; empty when there is none any more."""
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The client's, where the clients' port asks for one."""
+
+
+class Incoming(Arrival, Protocol):
     """One request as it arrives. The body is unread until somebody asks for it."""
 
     method: str
@@ -23,7 +48,6 @@ class Incoming(Protocol):
     query: str
     version: str
     """Of HTTP, as the request line says it: `1.1`."""
-    headers: Headers
 
     def body(self, limit: int) -> AsyncIterator[bytes]:
         """The body as it comes, within the bounds of size, time and rate.

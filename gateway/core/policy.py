@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 from gateway.core.decision import Mode
+from gateway.core.grant import UNNARROWED, Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,3 +269,5 @@ class Policy:
     when_client_leaves: WhenClientLeaves = WhenClientLeaves.CANCEL
     cost_centre: str = ""
     """To whom finance charges it; empty when nobody said."""
+    grant: Grant = UNNARROWED
+    """How far the credential reaches that came with the request. Its own limits stand among the others."""

@@ -73,7 +73,18 @@ KEYS: Final = Table(
     _count("created_at"),
     _count("expires_at", nullable=True),
     _count("revoked_at", nullable=True),
+    _count("issued_at"),
+    _text("created_by"),
+    _text("owner"),
+    _text("allowed"),
+    _text("addresses"),
+    _count("disabled_at", nullable=True),
+    _count("previous_until", nullable=True),
+    _count("previous_issued_at", nullable=True),
+    Column("previous_hash", LargeBinary),
+    Column("imported", Boolean, nullable=False),
 )
+"""`allowed` is a Grant and `addresses` a list, as JSON; both empty when there is nothing to say."""
 Index(
     "keys_live_name",
     KEYS.c.team,
@@ -82,6 +93,18 @@ Index(
     sqlite_where=KEYS.c.revoked_at.is_(None),
     postgresql_where=KEYS.c.revoked_at.is_(None),
 )
+Index("keys_by_team", KEYS.c.team, KEYS.c.created_at, KEYS.c.id)
+Index("keys_by_secret", KEYS.c.secret_hash)
+Index("keys_by_previous_secret", KEYS.c.previous_hash)
+
+KEY_USES: Final = Table(
+    "key_uses",
+    METADATA,
+    _text("key_id", primary_key=True),
+    _count("used_at"),
+    _text("used_from"),
+)
+"""When, and from which address, a key was last used: to the minute, written by whoever noticed."""
 
 KEY_EPOCH: Final = Table(
     "key_epoch",
@@ -89,7 +112,68 @@ KEY_EPOCH: Final = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     _count("epoch"),
 )
-"""One row. Whoever adds or revokes a key raises it in the same transaction."""
+"""One row. Whoever changes a key or revokes anything raises it in the same transaction."""
+
+REVOCATIONS: Final = Table(
+    "revocations",
+    METADATA,
+    _text("id", primary_key=True),
+    _text("kind"),
+    _text("value"),
+    _count("since"),
+    _count("until"),
+    _count("at"),
+    _text("by"),
+    _text("reason"),
+    Column("cut_streams", Boolean, nullable=False),
+)
+
+INSTALLATION: Final = Table(
+    "installation",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("pepper_check", LargeBinary, nullable=False),
+)
+"""One row, made by the first gateway: by it those that come later see that they were given another pepper."""
+
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _count("at"),
+    _text("actor"),
+    _text("action"),
+    _text("target"),
+    _text("team"),
+    _text("details"),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What was done, in the order in which it was done, without gaps. `details` is JSON. The hash is over the
+line's own words and the hash of the line before, so that nothing can be changed, or taken out, unnoticed.
+Append-only: the database itself refuses everything else."""
+
+AUDIT_HEAD: Final = Table(
+    "audit_head",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _count("number"),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""One row: the last line's number and hash. Who appends holds it, so that lines have one order."""
+
+REPEATS: Final = Table(
+    "repeats",
+    METADATA,
+    _text("actor", primary_key=True),
+    _text("idempotency_key", primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    _count("at"),
+    _count("status", nullable=True),
+    _text("answer", nullable=True),
+    sqlite_with_rowid=False,
+)
+"""What operators' requests with an idempotency key were answered, without any secret. No status: under way."""
 
 WORKERS: Final = Table(
     "workers",

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.auth.interfaces import KeyStore, NameTaken, StoredKey
-from gateway.auth.memory import MemoryKeyStore
-from gateway.auth.sql import SqlKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore
+from gateway.auth.keys.sql import SqlKeyStore
 from tests.support.database import open_url
 
 

@@ -86,6 +86,7 @@ class Slot(NamedTuple):
     """One was given."""
 
     asked: float
+    told: float
     replica: int
     own: int
     """That this replica's exchanges have since …"""
@@ -274,7 +275,7 @@ class Load:
             self.admissions.append(Admission(asked, told, expected.tokens))
         if model in (_STREAM, _SESSION):
             taken = [each.replica for each in self.live_with(_STREAM, _SESSION)]
-            self.slots.append(Slot(asked, replica.number, taken.count(replica), len(taken)))
+            self.slots.append(Slot(asked, told, replica.number, taken.count(replica), len(taken)))
         held = sum(each.expected.dollars for each in self.live_with(_PAID, _SESSION))
         self.most_money = max(self.most_money, self.books.settled.dollars + held)
         return exchange

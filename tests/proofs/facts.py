@@ -83,7 +83,7 @@ def no_replica_takes_a_slot_beyond_its_part(story: Story) -> Iterator[str]:
 
 
 def slots_are_never_more_than_there_are(story: Story) -> Iterator[str]:
-    most = max((slot.all for slot in story.load.slots if story.is_untroubled(slot.asked)), default=0)
+    most = max((slot.all for slot in story.load.slots if story.is_untroubled(slot)), default=0)
     if most > SLOTS:
         yield f"Redis was there, and {most} were taken at once"
 

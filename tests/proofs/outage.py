@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from gateway.core.errors import ErrorCode
 from gateway.limits.interfaces import Limiter
-from tests.proofs.clients import COST, GAIN, REPLICAS, SLICE, SLOTS, UNSEEN, Load, Looks, most_in_a_span
+from tests.proofs.clients import COST, GAIN, REPLICAS, SLICE, SLOTS, UNSEEN, Load, Looks, Slot, most_in_a_span
 from tests.support.eventually import eventually
 from tests.support.replicas import BREAKER, DEADLINE, Replica
 
@@ -89,11 +89,12 @@ class Story:
     def _settled(self, since: float, until: float) -> int:
         return sum(since <= at <= until for at in self.load.settled)
 
-    def is_untroubled(self, at: float) -> bool:
-        """Whether this is before the fault, or after the return, with no failure since."""
-        since = 0.0 if at < self.began else self.back + BREAKER.returning
+    def is_untroubled(self, slot: Slot) -> bool:
+        """Whether it was given before the fault, or after the return, with no failure since: its own asking
+        included, which would have left the answer to the replica."""
+        since = 0.0 if slot.told < self.began else self.back + BREAKER.returning
         failed = [failure for replica in self.load.replicas for failure in replica.primary.failed]
-        return since < at and not any(since < failure < at for failure in failed)
+        return since < slot.asked and not any(since < failure <= slot.told for failure in failed)
 
     def figures(self) -> dict[str, str]:
         opened = [self._opened(replica) for replica in self.load.replicas]

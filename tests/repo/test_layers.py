@@ -10,7 +10,7 @@ import pytest
 from tests.repo.tree import modules
 
 GROUND: Final = {"core"}
-TOOLS: Final = {"wire", "telemetry", "background", "database"}
+TOOLS: Final = {"wire", "telemetry", "background", "database", "signals", "audit"}
 CONCERNS: Final = {
     *{"auth", "policies", "limits", "filters", "shaping", "upstream", "metering", "ownership"},
 }
@@ -24,6 +24,7 @@ BELOW_APP: Final = GROUND | TOOLS | CONCERNS | JOURNEY | EDGES
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "core": set(),
     **dict.fromkeys(TOOLS, GROUND),
+    "audit": GROUND | {"database"},
     **dict.fromkeys(CONCERNS, GROUND | TOOLS),  # never each other
     "gate": GROUND,
     "expectation": GROUND | TOOLS | CONCERNS,

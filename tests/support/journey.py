@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from gateway.accounting import Accounting
-from gateway.auth.api_keys import hash_secret, new_key
-from gateway.auth.authenticator import KeyAuthenticator
+from gateway.auth.keys.api_keys import hash_secret, new_key
+from gateway.auth.keys.authenticator import KeyAuthenticator
 from gateway.auth.interfaces import KeyStore, StoredKey
-from gateway.auth.memory import MemoryKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore
 from gateway.background import Job
 from gateway.core.exchange import Exchange
 from gateway.core.policy import AllowList, Catalogue, Model, Policy, Price, Rates

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from gateway.auth.interfaces import StoredKey
-from gateway.auth.memory import MemoryKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore
 from gateway.core.attempt import Attempt, Cause
 from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode, Refused, StoreUnavailable

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gateway.auth.interfaces import StoredKey
-from gateway.auth.memory import MemoryKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore
 from gateway.core.attempt import Cause
 from gateway.core.decision import Mode
 from gateway.core.errors import (

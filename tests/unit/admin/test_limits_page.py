@@ -7,7 +7,7 @@ from aiohttp import web
 
 from gateway.admin.limits_page import LimitsPage
 from gateway.auth.interfaces import StoredKey
-from gateway.auth.memory import MemoryKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore
 from gateway.core.errors import StoreUnavailable
 from gateway.core.policy import Catalogue, Counted, Limit, Model, Policy, Scope
 from gateway.limits.interfaces import Look

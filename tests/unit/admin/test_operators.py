@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from gateway.admin.limits_page import LimitsPage
 from gateway.admin.operators import Operators
 from gateway.admin.organization_page import OrganizationPage
-from gateway.auth.memory import MemoryKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore
 from gateway.core.errors import StoreUnavailable
 from gateway.core.policy import Catalogue, Policy
 from gateway.local_answers import LocalAnswers

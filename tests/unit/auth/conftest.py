@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from multidict import CIMultiDict
 
-from gateway.auth.api_keys import hash_secret, new_key
+from gateway.auth.keys.api_keys import hash_secret, new_key
 from gateway.auth.interfaces import KeyStore, StoredKey
 from tests.support.clock import ManualClock
 

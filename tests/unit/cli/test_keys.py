@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.auth.api_keys import parse_key
+from gateway.auth.keys.api_keys import parse_key
 from tests.unit.cli.conftest import Installation
 
 

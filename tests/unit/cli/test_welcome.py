@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.auth.api_keys import parse_key
+from gateway.auth.keys.api_keys import parse_key
 from gateway.cli.welcome import greet, takes_the_simulator
 from gateway.settings import Settings, load_settings
 from tests.unit.cli.conftest import Installation

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.auth.api_keys import new_key
+from gateway.auth.keys.api_keys import new_key
 from gateway.core.policy import FilterKind, FilterRule
 from gateway.filters.scan import Scanner
 from gateway.filters.secrets import SECRETS, Secrets

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.auth.api_keys import hash_secret, parse_key
-from gateway.auth.authenticator import KeyAuthenticator
-from gateway.auth.desk import KeyDesk
+from gateway.auth.keys.api_keys import hash_secret, parse_key
+from gateway.auth.keys.authenticator import KeyAuthenticator
+from gateway.auth.keys.desk import KeyDesk
 from gateway.auth.interfaces import NameTaken
-from gateway.auth.memory import MemoryKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore
 from gateway.core.decision import Deny
 from gateway.core.errors import ErrorCode
 from gateway.core.principal import Principal

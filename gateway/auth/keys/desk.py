@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.auth.api_keys import hash_secret, new_key
+from gateway.auth.keys.api_keys import hash_secret, new_key
 from gateway.auth.interfaces import KeyStore, StoredKey
 from gateway.core.clock import Clock
 

@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.auth.api_keys import LENGTH, KeyHash, parse_key, subject_of
+from gateway.auth.keys.api_keys import LENGTH, KeyHash, parse_key, subject_of
 from gateway.auth.bearer import find_credential
 from gateway.auth.interfaces import KeyStore, StoredKey
 from gateway.auth.recent import Recent

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from gateway.auth.authenticator import KeyAuthenticator
-from gateway.auth.sql import SqlKeyStore
+from gateway.auth.keys.authenticator import KeyAuthenticator
+from gateway.auth.keys.sql import SqlKeyStore
 from gateway.core.decision import Deny
 from gateway.core.errors import StoreUnavailable
 from gateway.core.principal import Principal

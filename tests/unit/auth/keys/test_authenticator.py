@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.auth.api_keys import checksum, new_key
-from gateway.auth.authenticator import KeyAuthenticator
+from gateway.auth.keys.api_keys import checksum, new_key
+from gateway.auth.keys.authenticator import KeyAuthenticator
 from gateway.auth.interfaces import StoredKey
-from gateway.auth.memory import MemoryKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore
 from gateway.core.decision import Deny
 from gateway.core.errors import ErrorCode, StoreUnavailable
 from gateway.core.principal import Principal

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.auth.pepper import own_pepper
+from gateway.auth.keys.pepper import own_pepper
 
 
 def test_a_pepper_is_made_when_there_is_none(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth import api_keys
-from gateway.auth.api_keys import KeyHash, hash_secret, name_in, new_key, parse_key, subject_of
+from gateway.auth.keys.api_keys import KeyHash, hash_secret, name_in, new_key, parse_key, subject_of
 
 ID, KEY = new_key()
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -1,0 +1,1 @@
+"""What was done, by whom: on record, in order, for good."""

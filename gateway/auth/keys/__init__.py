@@ -1,0 +1,1 @@
+"""The gateway's own keys: how they look, where they are kept, and what becomes of them."""

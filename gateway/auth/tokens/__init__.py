@@ -1,0 +1,1 @@
+"""Tokens that others sign: checked by their issuers' keys, mapped by their claims, traded for short keys."""
