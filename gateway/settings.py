@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -34,7 +35,7 @@ _CONFIG_FILE: Final = "GATEWAY_CONFIG_FILE"
 _SECRETS: Final = frozenset(
     {
         *{"key_pepper", "admin_token", "api_key", "database_url", "webhook_url", "webhook_secret"},
-        *{"redis_url", "redis_sentinel_password", "admin_key"},
+        *{"redis_url", "redis_sentinel_password", "admin_key", "token", "client_secret"},
     }
 )
 _SERVICE_LINK: Final = re.compile(
@@ -44,6 +45,7 @@ _SERVICE_LINK: Final = re.compile(
 """What Kubernetes itself sets in every pod beside Services whose names begin with `gateway`."""
 _IN_BASE64: Final = "whsec_"
 """How a secret begins that is spelled as Standard Webhooks does."""
+_SHORTEST_SECRET: Final = 16
 _UNKNOWN: Final = "there is no such setting (docs/settings.md lists them all)"
 _WORDS: Final = {
     "missing": "must be set",
@@ -52,6 +54,11 @@ _WORDS: Final = {
     "dict_type": "holds settings by name, no value of its own",
 }
 """Kinds of mistakes for which pydantic's own sentences say little to operators."""
+
+
+def _listed(value: Any) -> Any:
+    """A variable's text, of names that are separated by commas; in YAML it is a list."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 class SettingsError(Exception):
@@ -141,6 +148,13 @@ class BoundSettings(_Section):
     head_seconds: float = Field(20.0, gt=0, description="Longest wait for a request's head.")
     authentication_seconds: float = Field(
         0.1, gt=0, description="Longest wait for the store of keys, for a key that is not remembered."
+    )
+    known_key_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="How long keys that were used lately stay good while the database is away. What is "
+        "revoked meanwhile is not noticed.",
     )
     body_seconds: float = Field(30.0, gt=0, description="Longest wait for a JSON body.")
     stream_gap_seconds: float = Field(
@@ -232,6 +246,88 @@ class AlertSettings(_Section):
         return _signing_key(self.webhook_secret) if self.webhook_secret else None
 
 
+class AdminTokenSettings(_Section):
+    """A further operators' token."""
+
+    token: SecretStr = Field(description="The token itself, at least 16 characters.")
+    role: Literal["viewer", "auditor", "team_admin", "operator"] = Field(
+        "viewer", description="What it lets its holder do."
+    )
+    teams: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        default_factory=list, description="Of a `team_admin`: the teams, separated by commas."
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        if len(value) < _SHORTEST_SECRET:
+            raise ValueError(f"must have at least {_SHORTEST_SECRET} characters")
+        _checked_token(value)
+        return value
+
+    @model_validator(mode="after")
+    def _says_which_teams(self) -> Self:
+        if (self.role == "team_admin") != bool(self.teams):
+            raise ValueError("a team_admin needs teams, and the other roles are of all of them")
+        return self
+
+
+class TlsSettings(_Section):
+    """TLS on the clients' port."""
+
+    cert_file: Path | None = Field(
+        None, description="The gateway's certificate, with the chain to it (PEM). Empty: plain HTTP."
+    )
+    key_file: Path | None = Field(None, description="The certificate's private key (PEM).")
+    client_ca_file: Path | None = Field(
+        None, description="Certificates by which clients' own are verified (PEM), for `client_certificates`."
+    )
+    client_certificates: Literal["off", "optional", "required"] = Field(
+        "off",
+        description="Whether clients are asked for a certificate; identity.yaml says whose is whose.",
+    )
+
+    @field_validator("cert_file", "key_file", "client_ca_file", mode="before")
+    @classmethod
+    def _is_said(cls, value: Any) -> Any:
+        return value or None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together")
+        asks = self.client_certificates != "off"
+        if asks and (self.cert_file is None or self.client_ca_file is None):
+            raise ValueError("client_certificates needs cert_file, key_file and client_ca_file")
+        if not asks and self.client_ca_file is not None:
+            raise ValueError("client_ca_file is for client_certificates")
+        return self
+
+
+class ConsoleSettings(_Section):
+    """Sign-in to the console by an identity provider."""
+
+    issuer: str = Field(
+        "", description="An issuer of identity.yaml, by its name there. Empty: sign in with a token."
+    )
+    client_id: str = Field("", max_length=200, description="The console's own id at the issuer.")
+    client_secret: SecretStr | None = Field(None, description="Its secret there. Empty: a public client.")
+    url: str = Field(
+        "", description="Where browsers find the operators' port, `https://gateway-admin.example.com`."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        return _checked_url(value, "http", "https").rstrip("/") if value else value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if bool(self.issuer) != bool(self.client_id) or bool(self.issuer) != bool(self.url):
+            raise ValueError("issuer, client_id and url belong together")
+        return self
+
+
 class Settings(_Section):
     """All settings of one process."""
 
@@ -277,8 +373,17 @@ class Settings(_Section):
         "Required, except that the embedded default makes one of its own beside its database.",
     )
     admin_token: SecretStr | None = Field(
-        None, description="The operators' token for `/admin`. Empty: `/admin` is closed."
+        None, description="The operators' token, which may do everything. Empty: there is none."
     )
+    admin_tokens: dict[str, AdminTokenSettings] = Field(
+        default_factory=dict,
+        description="Further tokens by a name of their own, which the audit trail tells: "
+        "`GATEWAY_ADMIN_TOKENS__GRAFANA__TOKEN` sets one of `grafana`.",
+    )
+    console: ConsoleSettings = Field(
+        default_factory=ConsoleSettings, description="Sign-in to the console by an identity provider."
+    )
+    tls: TlsSettings = Field(default_factory=TlsSettings, description="TLS on the clients' port.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     alerts: AlertSettings = Field(
         default_factory=AlertSettings, description="Who is told when a budget's threshold is crossed."
@@ -343,8 +448,8 @@ class Settings(_Section):
     @field_validator("key_pepper")
     @classmethod
     def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and len(value) < 16:
-            raise ValueError("must have at least 16 characters")
+        if value and len(value) < _SHORTEST_SECRET:
+            raise ValueError(f"must have at least {_SHORTEST_SECRET} characters")
         return value or None
 
     @field_validator("admin_token")

@@ -9,9 +9,6 @@ from gateway.core.incoming import Headers
 RULE: Final = "auth.credential"
 
 _HOW: Final = "as `Authorization: Bearer <key>`, or in the `api-key` or `x-api-key` header"
-_MISSING: Final = Deny(
-    ErrorCode.INVALID_API_KEY, f"You did not send an API key. Send your team's key {_HOW}.", RULE
-)
 _NOT_BEARER: Final = Deny(
     ErrorCode.INVALID_API_KEY,
     f"The Authorization header is not of the kind Bearer. Send your team's key {_HOW}.",
@@ -27,8 +24,8 @@ _TWO: Final = Deny(
 )
 
 
-def find_credential(headers: Headers) -> str | Deny:
-    """The credential, unchecked. The same one in two kinds of header counts as one; an empty one as none."""
+def find_credential(headers: Headers) -> str | Deny | None:
+    """The credential, unchecked; None when there is none. The same one in two kinds of header counts as one."""
     authorization = headers.getall("Authorization", [])
     found = headers.getall("api-key", []), headers.getall("x-api-key", [])
     if not authorization:
@@ -42,5 +39,5 @@ def find_credential(headers: Headers) -> str | Deny:
         credentials = {credential.strip(), *(value.strip() for values in found for value in values)}
     credentials.discard("")
     if not credentials:
-        return _MISSING
+        return None
     return credentials.pop() if len(credentials) == 1 else _TWO

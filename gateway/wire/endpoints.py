@@ -56,6 +56,16 @@ CHAT_COMPLETIONS: Final = _served(
 EDITS: Final = _served("edits", "/v1/edits", _JSON, Dialect.PLAIN, Meter.TOKENS)
 MODELS: Final = _local("models", "/v1/models", "models")
 MODEL: Final = _local("model", "/v1/models/{model}", "models")
+TOKEN_EXCHANGE: Final = Endpoint(
+    name="token_exchange",
+    method="POST",
+    path="/oauth/token",
+    family="identity",
+    accepts=frozenset({"application/x-www-form-urlencoded"}),
+    local=True,
+)
+"""A workload's token for a short-lived key (RFC 8693). No part of OpenAI's API, and asked before anybody is
+known: no policy names it."""
 ORGANIZATION: Final = (
     *map(_usage, ("completions", "embeddings", "moderations", "images")),
     *map(_usage, ("audio_speeches", "audio_transcriptions")),
@@ -181,4 +191,4 @@ def endpoint_table() -> EndpointTable:
         Endpoint(name=row.name, method=row.method, path=row.path, family=row.family, refusal=_WHY[row.why])
         for row in refused
     )
-    return EndpointTable((*SERVED, *rows))
+    return EndpointTable((*SERVED, TOKEN_EXCHANGE, *rows))

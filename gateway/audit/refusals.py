@@ -1,0 +1,82 @@
+"""Refusals, on record by class: how often which rule refused which team, minute by minute.
+
+A line for each refusal would let anybody fill the audit trail; a line for each class and minute cannot.
+"""
+
+from collections import Counter
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from gateway.audit.trail import append
+from gateway.core.actor import Act
+from gateway.core.clock import Clock
+from gateway.core.errors import StoreUnavailable
+from gateway.core.exchange import Exchange, Outcome
+from gateway.database.engine import Database
+
+GATEWAY: Final = "gateway"
+"""Who refused, as the trail tells it."""
+MOST_CLASSES: Final = 1_000
+"""Of one minute. What comes beyond is counted as one class more, which names no team."""
+_REFUSALS: Final = frozenset({Outcome.REFUSED, Outcome.CUT})
+
+
+class Refused(NamedTuple):
+    """A class of refusals. All of it comes from policy files and from our own lists."""
+
+    team: str
+    """Empty when nobody knows who asked."""
+    code: str
+    rule: str
+
+
+_BEYOND: Final = Refused("", "", "")
+
+
+class RefusalTally:
+    """Counts, and puts what was counted on record when it is told to."""
+
+    def __init__(self, *, database: Database, clock: Clock, replica: str) -> None:
+        """`replica`: the name of this one, which stands in every line."""
+        self._database = database
+        self._clock = clock
+        self._replica = replica
+        self._counted: Counter[Refused] = Counter()
+
+    def count(self, exchange: Exchange) -> None:
+        """An exchange is over. Does not wait."""
+        if exchange.outcome not in _REFUSALS:
+            return
+        team = exchange.policy.team if exchange.policy else ""
+        error = exchange.error
+        found = Refused(team, error.code.value if error else "", (error.rule if error else None) or "")
+        known = found in self._counted or len(self._counted) < MOST_CLASSES
+        self._counted[found if known else _BEYOND] += 1
+
+    async def flush(self) -> None:
+        """Put everything on record that was counted since the last time. While the database is away it goes
+        on counting."""
+        counted, self._counted = self._counted, Counter()
+        if not counted:
+            return
+        at = int(self._clock.now() * 1000)
+        acts = [self._act(found, times) for found, times in sorted(counted.items())]
+
+        def work(connection: Connection) -> None:
+            for act in acts:
+                append(connection, act, at)
+
+        try:
+            await self._database.write(work)
+        except StoreUnavailable:
+            self._counted.update(counted)
+
+    def _act(self, found: Refused, times: int) -> Act:
+        return Act(
+            actor=GATEWAY,
+            action="refused",
+            target=f"team:{found.team}" if found.team else "unknown",
+            team=found.team,
+            details={"code": found.code, "rule": found.rule, "times": times, "replica": self._replica},
+        )
