@@ -1,26 +1,23 @@
-"""Streams that outgrow what is held for them, and streams whose key is revoked.
+"""Streams that outgrow what is held for them, and streams whose credential is revoked.
 
 Nothing is done while bytes pass: one tick a second looks at all of them, and those that come near what they
 hold ask together for more. A stream ends when it has used up what it holds and an enforced budget has no more
-for it, or when its key is revoked; never because a store is away.
+for it, or when its credential is taken back by a revocation that says so; never because a store is away.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from gateway.auth.interfaces import Authenticator
+from gateway.auth.interfaces import Revocations
 from gateway.core.call import Call
-from gateway.core.clock import Clock
 from gateway.core.decision import Deny
 from gateway.core.endpoint import Meter
 from gateway.core.errors import ErrorCode, Refused, StoreUnavailable
 from gateway.core.exchange import Exchange
 from gateway.core.policy import Budget, Counted, Model, Rates, Unpriced
-from gateway.core.principal import Principal
 from gateway.core.usage import Usage, UsageSource
 from gateway.limits.amounts import Amounts
 from gateway.limits.estimate import most_output
@@ -37,8 +34,8 @@ MARGIN: Final = 128
 seconds, if those are more."""
 STEP: Final = 256
 """Tokens that it asks for at least, unless it may have fewer."""
-ASKING_SECONDS: Final = 0.25
-"""For how long one tick may ask which keys are revoked. Whoever is left over is asked for at the next."""
+REVOKED: Final = "auth.revocation"
+"""The rule that ends them, for the log."""
 
 _AT_A_TIME: Final = 64
 """Streams that are looked at in one turn of the loop."""
@@ -59,8 +56,6 @@ class _Stream:
     """Whether any limit counts what it generates."""
     most: int | None
     """Tokens that it may generate; None when nobody bounds them."""
-    known_good: float
-    """When its key was, by the monotonic clock."""
     generated: int = 0
     """Tokens, as of the last look."""
     lately: int = 0
@@ -116,16 +111,14 @@ class Oversight:
         self,
         *,
         reservations: Reservations,
-        authenticator: Authenticator,
+        revocations: Revocations,
         watch: StreamWatch,
         metrics: Metrics,
-        clock: Clock,
     ) -> None:
         self._reservations = reservations
-        self._authenticator = authenticator
+        self._revocations = revocations
         self._watch = watch
         self._metrics = metrics
-        self._clock = clock
         self._streams: dict[str, _Stream] = {}
         """By exchange id."""
 
@@ -141,15 +134,22 @@ class Oversight:
             rates=_expected_rates(exchange, held, call, model),
             grows=call.endpoint.meter is Meter.TOKENS and _can_outgrow(held),
             most=most_output(call, model),
-            known_good=exchange.started,
         )
 
     async def tick(self) -> None:
         """Look at every stream once. To be called about every second."""
         streams = list(self._streams.values())
+        self.cut_revoked()
         await self._extend(await _near_their_end([stream for stream in streams if stream.grows]))
-        since = self._authenticator.changed_at
-        await self._end_revoked([stream for stream in streams if stream.known_good <= since])
+
+    def cut_revoked(self) -> None:
+        """End the streams whose credentials were taken back, and they with them. To be called at once when
+        anything was; a tick finds those that have begun meanwhile."""
+        for stream in list(self._streams.values()):
+            principal = stream.exchange.principal
+            revocation = principal and self._revocations.covers(principal)
+            if revocation and revocation.cut_streams:
+                self._watch.end(stream.exchange.id, _revoked())
 
     async def _extend(self, growing: Sequence[_Stream]) -> None:
         if not growing:
@@ -169,22 +169,6 @@ class Oversight:
             self._metrics.decided(stream.exchange.policy.team, deny)
         self._watch.end(stream.exchange.id, Refused(deny.code, deny.reason, rule=rule))
 
-    async def _end_revoked(self, doubtful: Sequence[_Stream]) -> None:
-        until = self._clock.monotonic() + ASKING_SECONDS
-        for principal, streams in _by_principal(doubtful).items():
-            now = self._clock.monotonic()
-            if now > until:
-                return
-            try:
-                revoked = await self._authenticator.is_revoked(principal)
-            except StoreUnavailable:
-                return  # they are asked for again
-            for stream in streams:
-                stream.known_good = now
-                if revoked:
-                    error = Refused(ErrorCode.INVALID_API_KEY, "The key was revoked.", rule="auth.api_key")
-                    self._watch.end(stream.exchange.id, error)
-
 
 async def _near_their_end(streams: Sequence[_Stream]) -> Sequence[_Stream]:
     """Those that should hold more. To count what a stream generated takes some 20 microseconds, so others get
@@ -198,12 +182,8 @@ async def _near_their_end(streams: Sequence[_Stream]) -> Sequence[_Stream]:
     return near
 
 
-def _by_principal(streams: Sequence[_Stream]) -> Mapping[Principal, Sequence[_Stream]]:
-    found: defaultdict[Principal, list[_Stream]] = defaultdict(list)
-    for stream in streams:
-        if stream.exchange.principal is not None:
-            found[stream.exchange.principal].append(stream)
-    return found
+def _revoked() -> Refused:
+    return Refused(ErrorCode.INVALID_API_KEY, "The credential of this request was revoked.", rule=REVOKED)
 
 
 def _expected_rates(exchange: Exchange, held: Reservation, call: Call, model: Model) -> Rates:

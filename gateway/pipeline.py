@@ -10,12 +10,15 @@ from collections.abc import Iterable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import msgspec
 import structlog
 
 from gateway.accounting import CUTS, Accounting
+from gateway.audit.refusals import RefusalTally
 from gateway.auth.interfaces import Authenticator
+from gateway.auth.tokens.exchange import TokenExchange
 from gateway.core.call import Call, Form
 from gateway.core.clock import Clock
 from gateway.core.decision import Deny, Mode
@@ -34,6 +37,7 @@ from gateway.core.policy import Model, Policy
 from gateway.core.principal import Principal
 from gateway.draining import Draining
 from gateway.expectation import Expectations, Expected
+from gateway.explaining import Recent
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.interfaces import Refusal
@@ -50,7 +54,7 @@ from gateway.shaping.usage import asked_for_usage
 from gateway.telemetry.exchange_log import log_exchange
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.interfaces import Answer, Outgoing, Upstreams
-from gateway.wire.endpoints import CHAT_COMPLETIONS, EDITS, EndpointTable, Match
+from gateway.wire.endpoints import CHAT_COMPLETIONS, EDITS, TOKEN_EXCHANGE, EndpointTable, Match
 from gateway.wire.headers import check_head, media_type, to_client, to_upstream
 from gateway.wire.legacy_edits import from_chat, to_chat
 from gateway.wire.multipart import FormReader, parse_form
@@ -60,6 +64,8 @@ from gateway.wire.tokens import Tokenizer
 from gateway.wire.usage_reader import AnswerReader, answer_reader
 
 _T = TypeVar("_T")
+
+_TOKEN_FORM_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,9 @@ class Pipeline:
     metrics: Metrics
     log: structlog.stdlib.BoundLogger
     draining: Draining
+    token_exchange: TokenExchange
+    recent: Recent
+    refusal_tally: RefusalTally
 
     async def run(self, exchange: Exchange, incoming: Incoming, reply: Reply) -> None:
         """Raises what ended the exchange early: GatewayError, ClientLeft, or a fault of our own."""
@@ -123,6 +132,9 @@ class Pipeline:
         match = self.endpoints.find(incoming.method, incoming.path)
         endpoint = exchange.endpoint = match.endpoint
         check_head(incoming, endpoint.accepts)
+        if endpoint is TOKEN_EXCHANGE:
+            await self._exchange_token(exchange, incoming, reply)
+            return
         # 2  authenticate: who asks?
         principal = exchange.principal = await self._authenticate(incoming)
         # 3  find the policy: what may they do? Whoever was refused for rate a moment ago still is, unread.
@@ -181,11 +193,11 @@ class Pipeline:
     async def _authenticate(self, incoming: Incoming) -> Principal:
         """A key that cannot be checked at the moment is not called wrong: clients would throw it away."""
         try:
-            return _certain(await self.authenticator.authenticate(incoming.headers))
+            return _certain(await self.authenticator.authenticate(incoming))
         except StoreUnavailable as error:
             raise Refused(
                 ErrorCode.OVERLOADED,
-                "Your key could not be checked at the moment. Send the request again.",
+                "Your credential could not be checked at the moment. Send the request again.",
                 retry_after=1.0,
             ) from error
 
@@ -222,6 +234,15 @@ class Pipeline:
         exchange.status = 200
         await reply.send(200, [("content-type", JSON)], body)
 
+    async def _exchange_token(self, exchange: Exchange, incoming: Incoming, reply: Reply) -> None:
+        """A workload's token for a short-lived key. Here the credential stands in the body."""
+        status, answer = await self.token_exchange.answer(await incoming.read(_TOKEN_FORM_BYTES))
+        exchange.status = status
+        if status >= 400:
+            exchange.conclude(Outcome.REFUSED)
+        headers = [("content-type", JSON), ("cache-control", "no-store")]
+        await reply.send(status, headers, msgspec.json.encode(answer))
+
     async def _relay(
         self, exchange: Exchange, held: Reservation, call: Call, model: Model, answer: Answer, reply: Reply
     ) -> None:
@@ -253,9 +274,11 @@ class Pipeline:
         )
 
     def _finish(self, exchange: Exchange) -> None:
-        """Metrics and the one log line. Does not wait, and nothing skips it."""
+        """Metrics, the one log line, and what explains it. Does not wait, and nothing skips it."""
         exchange.finished = self.clock.monotonic()
         self.metrics.finished(exchange)
+        self.recent.keep(exchange)
+        self.refusal_tally.count(exchange)
         log_exchange(self.log, exchange)
 
 

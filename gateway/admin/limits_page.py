@@ -5,21 +5,20 @@
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
-from aiohttp import web
-
+from gateway.admin.interfaces import Asked, Handler
+from gateway.admin.problems import Problem
 from gateway.auth.interfaces import KeyStore, StoredKey
+from gateway.core.actor import Role
 from gateway.core.errors import StoreUnavailable
-from gateway.core.policy import Policy
+from gateway.core.policy import Policy, Scope
 from gateway.limits.left import TeamLimits
 from gateway.limits.overview import Only, Overview, Team
 from gateway.policies.policy_set import PolicySet
 
-_PARAMETERS: Final = ("team", "key", "user", "model")
-_LONGEST: Final = 256
-"""Characters of a name."""
 _MOST_NAMED: Final = 20
 """Names that are listed to whoever named none of them."""
 
@@ -38,38 +37,41 @@ class LimitsPage:
         self._keys = keys
         self._overview = overview
 
-    async def answer(self, query: Mapping[str, str]) -> TeamLimits:
-        """The answer to a query string. Raises web.HTTPException with a sentence."""
-        asked = _checked(query)
-        policies = self._policies()
-        name = asked.get("team", "")
-        found = policies.teams.get(name)
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"limits": self.limits}
+
+    async def limits(self, asked: Asked) -> TeamLimits:
+        """Raises Problem."""
+        query, name = asked.query, asked.query["team"]
+        teams = {each: team for each, team in self._policies().teams.items() if asked.actor.may_see(each)}
+        found = teams.get(name)
         if found is None:
-            raise _not_found("team", name, policies.teams.keys(), "in the policy files")
+            raise _not_found("team", name, teams, "in the policy files")
         try:
             keys = await self._keys.list(name)
             team = Team(name, found.policy, found.keys, {key.id: key.name for key in keys})
             only = Only(
-                key=_key_id(asked["key"], keys) if "key" in asked else None,
-                user=asked.get("user"),
-                model=_model_name(asked["model"], found.policy) if "model" in asked else None,
+                key=_key_id(query["key"], keys) if "key" in query else None,
+                user=query.get("user"),
+                model=_model_name(query["model"], found.policy) if "model" in query else None,
             )
-            return await self._overview.of(team, only)
+            limits = await self._overview.of(team, only)
         except StoreUnavailable:
-            raise web.HTTPServiceUnavailable(text=_AWAY) from None
+            raise Problem(503, _AWAY) from None
+        return _own(limits) if asked.actor.role is Role.TEAM_ADMIN else limits
 
 
-def _checked(query: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that say something."""
-    for name, value in query.items():
-        if name not in _PARAMETERS:
-            raise web.HTTPBadRequest(text=f"There is no such parameter. There are: {', '.join(_PARAMETERS)}.")
-        if len(value) > _LONGEST:
-            raise web.HTTPBadRequest(text=f"{name} must have at most {_LONGEST} characters.")
-    asked = {name: value for name, value in query.items() if value}
-    if "team" not in asked:
-        raise web.HTTPBadRequest(text="Say of which team: /admin/limits?team=search.")
-    return asked
+def _own(limits: TeamLimits) -> TeamLimits:
+    """Without those who hold what all teams share."""
+    return replace(
+        limits,
+        concurrency=tuple(
+            each if Scope.TEAM in each.whose else replace(each, holders=()) for each in limits.concurrency
+        ),
+        budgets=tuple(
+            each if Scope.TEAM in each.whose else replace(each, holders=()) for each in limits.budgets
+        ),
+    )
 
 
 def _key_id(asked: str, keys: Collection[StoredKey]) -> str:
@@ -89,7 +91,7 @@ def _model_name(asked: str, policy: Policy) -> str:
     return model.name
 
 
-def _not_found(what: str, asked: str, names: Collection[str], where: str) -> web.HTTPNotFound:
+def _not_found(what: str, asked: str, names: Collection[str], where: str) -> Problem:
     near = get_close_matches(asked, names, n=3)
     if near:
         help_ = f"Did you mean {' or '.join(f'`{name}`' for name in near)}?"
@@ -99,4 +101,4 @@ def _not_found(what: str, asked: str, names: Collection[str], where: str) -> web
         help_ = f"There are: {', '.join(f'`{name}`' for name in listed)}{more}"
     else:
         help_ = "There is none at all."
-    return web.HTTPNotFound(text=f"There is no {what} `{asked}` {where}. {help_}")
+    return Problem(404, f"There is no {what} `{asked}` {where}. {help_}", field=what)

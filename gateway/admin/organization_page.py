@@ -2,16 +2,14 @@
 `project_ids` names. Answers and errors are spelled as the clients' are, so that the same scripts read both.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from functools import partial
 
-from aiohttp import web
+import msgspec
 
-from gateway.core.errors import GatewayError
+from gateway.admin.interfaces import Asked, Handler
 from gateway.local_answers import LocalAnswers
 from gateway.wire.endpoints import ORGANIZATION
-from gateway.wire.error_body import error_body, error_headers
-
-_JSON: Final = ("content-type", "application/json")
 
 
 class OrganizationPage:
@@ -19,17 +17,10 @@ class OrganizationPage:
 
     def __init__(self, *, answers: LocalAnswers) -> None:
         self._answers = answers
-        self._names = {endpoint.path: endpoint.name for endpoint in ORGANIZATION}
 
-    def routes(self) -> list[web.RouteDef]:
-        """What the operators' listener is to serve."""
-        return [web.get(path, self._answer) for path in self._names]
+    def handlers(self) -> Mapping[str, Handler]:
+        return {endpoint.name: partial(self._answer, endpoint.name) for endpoint in ORGANIZATION}
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        name, query = self._names[request.path], request.rel_url.raw_query_string
-        try:
-            body = await self._answers.usage(name, query, None)
-        except GatewayError as error:
-            headers = [_JSON, *error_headers(error)]
-            return web.Response(body=error_body(error), status=error.kind.status, headers=headers)
-        return web.Response(body=body, headers=[_JSON])
+    async def _answer(self, name: str, asked: Asked) -> msgspec.Raw:
+        """Raises GatewayError."""
+        return msgspec.Raw(await self._answers.usage(name, asked.raw_query, None))

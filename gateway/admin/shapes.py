@@ -8,14 +8,25 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Text = Annotated[str, Meta(max_length=200)]
+from gateway.explaining import Explanation
+
+# Python's `$` would take a line's end after the text as well: hence what stands behind it.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
+Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000-\u001f\u007f]*$(?!\n)")]
+Path = Annotated[str, Meta(max_length=2_000, pattern=r"^/[!-~]*$(?!\n)")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}$(?!\n)")]
 Count = Annotated[int, Meta(ge=1, le=10**12)]
-Days = Annotated[int, Meta(ge=1, le=3660)]
+Moment = Annotated[int, Meta(ge=0, le=253_402_300_799)]
+"""Seconds since 1970; the last one is that of the year 9999."""
+Texts = Annotated[list[Text], Meta(max_length=100)]
 
 
 class Body(Struct, forbid_unknown_fields=True):
     """What is sent."""
+
+
+class Nothing(Body):
+    """The path says it all."""
 
 
 class Shown(Struct):
@@ -25,8 +36,8 @@ class Shown(Struct):
 class GrantShape(Body, kw_only=True):
     """How far a key reaches, within what its team may do."""
 
-    endpoints: list[str] = field(default_factory=lambda: ["*"])
-    models: list[str] = field(default_factory=lambda: ["*"])
+    endpoints: Texts = field(default_factory=lambda: ["*"])
+    models: Texts = field(default_factory=lambda: ["*"])
     read_only: bool = False
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
@@ -40,26 +51,28 @@ class NewKey(Body, kw_only=True):
     team: Name
     name: Name
     owner: Text = ""
-    expires_at: int | None = None
+    expires_at: Moment | None = None
     grant: GrantShape = field(default_factory=GrantShape)
-    addresses: list[str] = field(default_factory=list)
+    addresses: Texts = field(default_factory=list)
 
 
 class ImportedKey(NewKey, kw_only=True):
     """A key that clients have already, of which the hash alone is told."""
 
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}$")]
+    sha256: Digest
 
 
 class Rotation(Body, kw_only=True):
     """For how long the secret before this one stays good."""
 
     overlap_seconds: Annotated[int, Meta(ge=0, le=30 * 86_400)] = 86_400
-    expires_at: int | None = None
+    expires_at: Moment | None = None
     """A new end of the key itself; left out: it stays as it is."""
 
 
 class KeyRevocation(Body, kw_only=True):
+    """A key to be taken back for good."""
+
     reason: Text = ""
     cut_streams: bool = False
 
@@ -69,8 +82,8 @@ class NewRevocation(KeyRevocation, kw_only=True):
 
     kind: Literal["user", "team", "issuer", "all"]
     value: Text = ""
-    since: int = 0
-    until: int | None = None
+    since: Moment = 0
+    until: Moment | None = None
     """Left out: now."""
 
 
@@ -81,7 +94,7 @@ class DryRun(Body, kw_only=True):
     team: Text = ""
     user: Text = ""
     method: Literal["GET", "POST"] = "POST"
-    path: Text
+    path: Path
     body: Any = None
 
 
@@ -115,12 +128,16 @@ class MadeKey(Shown, kw_only=True):
 
 
 class Keys(Shown, kw_only=True):
+    """A page of keys, the oldest first."""
+
     data: list[ShownKey]
     has_more: bool
     next: str | None
 
 
 class ShownRevocation(Shown, kw_only=True):
+    """Credentials that were issued from `since` to `until`, and are good no more. `at` is in milliseconds."""
+
     id: str
     kind: str
     value: str
@@ -133,6 +150,8 @@ class ShownRevocation(Shown, kw_only=True):
 
 
 class ShownRevocations(Shown, kw_only=True):
+    """All that was taken back, the oldest first."""
+
     data: list[ShownRevocation]
 
 
@@ -153,6 +172,8 @@ class ShownTeam(Shown, kw_only=True):
 
 
 class Teams(Shown, kw_only=True):
+    """By name."""
+
     data: list[ShownTeam]
 
 
@@ -165,6 +186,8 @@ class Me(Shown, kw_only=True):
 
 
 class PolicyVersion(Shown, kw_only=True):
+    """Which policy files are in force."""
+
     version: str
     price_version: str
     teams: int
@@ -172,55 +195,9 @@ class PolicyVersion(Shown, kw_only=True):
     issuers: list[str]
 
 
-class Decided(Shown, kw_only=True):
-    """What one rule said."""
-
-    rule: str
-    code: str
-    mode: str
-    reason: str
-    where: str
-    """File and line of the policy files, `teams/search.yaml:12`; empty for what no file says."""
-    param: str | None = None
-    retry_after: float | None = None
-
-
-class Counter(Shown, kw_only=True):
-    """How full a limit was."""
-
-    name: str
-    limit: int
-    remaining: int
-    reset_seconds: float
-
-
-class Explanation(Shown, kw_only=True):
-    """What was decided about one request, and why."""
-
-    request_id: str
-    at: float
-    replica: str
-    method: str
-    endpoint: str
-    status: int | None
-    outcome: str
-    code: str | None
-    message: str | None
-    team: str
-    key_id: str
-    key_name: str
-    subject: str
-    credential: str
-    model: str
-    policy_version: str
-    decisions: list[Decided]
-    """The one that refused it first; then those in shadow and warn mode."""
-    counters: list[Counter]
-    attempts: int = 0
-    duration_ms: float | None = None
-
-
 class Explanations(Shown, kw_only=True):
+    """The newest first."""
+
     data: list[Explanation]
 
 
@@ -239,6 +216,8 @@ class ShownAct(Shown, kw_only=True):
 
 
 class Acts(Shown, kw_only=True):
+    """A page of the audit trail, the newest first."""
+
     data: list[ShownAct]
     has_more: bool
     next: str | None
@@ -253,3 +232,43 @@ class Verdict(Shown, kw_only=True):
     """The number and hash of the last line, `1042:9f3c…`: to be kept elsewhere, and compared."""
     broken_at: int | None = None
     sentence: str = ""
+
+
+class UsageSums(Shown, kw_only=True):
+    """Sums of the ledger."""
+
+    by: list[str]
+    since: int | None
+    """Milliseconds since 1970."""
+    until: int | None
+    """The first that is not in it; none: until now."""
+    only: dict[str, str]
+    """To what it was narrowed."""
+    rows: list[dict[str, str | int]]
+    """Each has its groups by name, and every sum."""
+
+
+class UsagePages(Shown, kw_only=True):
+    """As OpenAI answers under the same path."""
+
+    object: str
+    data: list[dict[str, Any]]
+    has_more: bool
+    next_page: str | None
+
+
+class ProblemDetails(Shown, kw_only=True, omit_defaults=True):
+    """What is wrong (RFC 9457)."""
+
+    type: str
+    """Always `about:blank`: the status and the sentence say it."""
+    title: str
+    status: int
+    detail: str
+    """A sentence."""
+    request_id: str
+    """Also in the header `x-request-id`."""
+    field: str = ""
+    """What of the request is meant: a member of the body, a parameter, a header."""
+    code: str = ""
+    """For machines, where the status does not say enough: `idempotency_key_reuse`."""

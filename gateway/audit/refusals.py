@@ -4,16 +4,12 @@ A line for each refusal would let anybody fill the audit trail; a line for each 
 """
 
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
-
-from gateway.audit.trail import append
 from gateway.core.actor import Act
-from gateway.core.clock import Clock
 from gateway.core.errors import StoreUnavailable
 from gateway.core.exchange import Exchange, Outcome
-from gateway.database.engine import Database
 
 GATEWAY: Final = "gateway"
 """Who refused, as the trail tells it."""
@@ -31,16 +27,18 @@ class Refused(NamedTuple):
     rule: str
 
 
+Record = Callable[[Sequence[Act]], Awaitable[None]]
+"""Puts acts on record. Raises StoreUnavailable; then none of them is."""
+
 _BEYOND: Final = Refused("", "", "")
 
 
 class RefusalTally:
     """Counts, and puts what was counted on record when it is told to."""
 
-    def __init__(self, *, database: Database, clock: Clock, replica: str) -> None:
+    def __init__(self, *, record: Record, replica: str) -> None:
         """`replica`: the name of this one, which stands in every line."""
-        self._database = database
-        self._clock = clock
+        self._record = record
         self._replica = replica
         self._counted: Counter[Refused] = Counter()
 
@@ -60,15 +58,8 @@ class RefusalTally:
         counted, self._counted = self._counted, Counter()
         if not counted:
             return
-        at = int(self._clock.now() * 1000)
-        acts = [self._act(found, times) for found, times in sorted(counted.items())]
-
-        def work(connection: Connection) -> None:
-            for act in acts:
-                append(connection, act, at)
-
         try:
-            await self._database.write(work)
+            await self._record([self._act(found, times) for found, times in sorted(counted.items())])
         except StoreUnavailable:
             self._counted.update(counted)
 

@@ -5,12 +5,15 @@ cannot take the same place; the hash is SHA-256 over the hash before and the lin
 """
 
 import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from gateway.core.actor import Act
+from gateway.core.clock import Clock
+from gateway.database.engine import Database
 from gateway.database.tables import AUDIT, AUDIT_HEAD
 
 NO_HASH: Final = bytes(32)
@@ -38,3 +41,18 @@ def append(connection: Connection, act: Act, at: int) -> None:
 def chained(before: bytes, line: dict[str, Any]) -> bytes:
     """The hash of a line, its own hash left out, that follows the one with that hash."""
     return hashlib.sha256(before + msgspec.json.encode(line, order="deterministic")).digest()
+
+
+def on_record(database: Database, clock: Clock) -> Callable[[Sequence[Act]], Awaitable[None]]:
+    """What puts acts on record that nothing else belongs to. Raises StoreUnavailable."""
+
+    async def record(acts: Sequence[Act]) -> None:
+        at = int(clock.now() * 1000)
+
+        def work(connection: Connection) -> None:
+            for act in acts:
+                append(connection, act, at)
+
+        await database.write(work)
+
+    return record

@@ -4,11 +4,13 @@ An explicit credential comes first, and decides alone; what a proxy says and wha
 says count where there is none. How a credential looks says what it is: no string is tried in several ways.
 """
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from gateway.auth.bearer import RULE, find_credential
 from gateway.core.decision import Deny
 from gateway.core.errors import ErrorCode
+from gateway.core.identity import Identity
 from gateway.core.incoming import Arrival
 from gateway.core.principal import Principal
 
@@ -35,10 +37,6 @@ class Keys(Protocol):
 class Tokens(Protocol):
     """Knows the tokens of the issuers that are believed."""
 
-    @property
-    def has_issuers(self) -> bool:
-        """Whether there is any."""
-
     async def authenticate(self, token: str) -> Principal | Deny: ...
 
 
@@ -58,11 +56,21 @@ class Network(Protocol):
 class FrontDoor:
     """An Authenticator."""
 
-    def __init__(self, *, keys: Keys, tokens: Tokens, exchanged: Exchanged, network: Network) -> None:
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        tokens: Tokens,
+        exchanged: Exchanged,
+        network: Network,
+        identity: Callable[[], Identity],
+    ) -> None:
+        """`identity`: what identity.yaml says at the moment."""
         self._keys = keys
         self._tokens = tokens
         self._exchanged = exchanged
         self._network = network
+        self._identity = identity
 
     async def authenticate(self, arrival: Arrival) -> Principal | Deny:
         credential = find_credential(arrival.headers)
@@ -72,6 +80,6 @@ class FrontDoor:
             return credential
         if credential.startswith(EXCHANGED):
             return self._exchanged.opened(credential)
-        if credential.startswith(_JWT) and credential.count(".") >= 2 and self._tokens.has_issuers:
+        if credential.startswith(_JWT) and credential.count(".") >= 2 and self._identity().issuers:
             return await self._tokens.authenticate(credential)
         return await self._keys.authenticate(credential, arrival)

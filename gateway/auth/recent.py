@@ -16,6 +16,16 @@ class Recent(Generic[Entry]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def peek(self, digest: bytes) -> Entry | None:
+        """The entry; it is not used by that."""
+        return self._entries.get(digest)
+
+    def use(self, digest: bytes) -> None:
+        """It was used, if it is there. For those who peek often, and say so now and then: to keep the order
+        costs more than to look."""
+        if digest in self._entries:
+            self._entries.move_to_end(digest)
+
     def get(self, digest: bytes) -> Entry | None:
         entry = self._entries.get(digest)
         if entry is not None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.markup import escape
 
-from gateway.app import load_policy_files
+from gateway.app.installation import load_policy_files
 from gateway.cli.console import err, explained, say, settings_or_exit
 from gateway.cli.database import opened_database
 from gateway.cli.formats import Format

@@ -4,7 +4,7 @@ import asyncio
 
 from rich.text import Text
 
-from gateway.app import load_policy_files
+from gateway.app.installation import load_policy_files
 from gateway.cli.console import err, explained, fail, out, settings_or_exit
 from gateway.core.clock import SystemClock
 from gateway.limits.redis.connect import connect

@@ -1,44 +1,73 @@
-"""`gateway keys`: keys for teams, made and revoked directly in the database. A running gateway notices
-within a second.
+"""`gateway keys`: the life of keys, directly in the database. A running gateway notices within a second.
+
+A secret stands alone on standard output, and nowhere else.
 """
 
 import asyncio
+import sys
+import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from gateway.app import key_desk
-from gateway.auth.keys.desk import KeyDesk
+from gateway.app.desks import key_desk
 from gateway.auth.interfaces import StoredKey
+from gateway.auth.keys.checks import NewKey
+from gateway.auth.keys.desk import KeyDesk
+from gateway.auth.keys.life import overlap_until
+from gateway.cli import keys_options as options
+from gateway.cli.actor import at_the_keyboard
 from gateway.cli.console import explained, fail, out, say, settings_or_exit
+from gateway.cli.keys_import import Hash, bring_all_in, read_hashes, told
+from gateway.cli.keys_table import key_lines, key_record, keys_table, moment
+from gateway.cli.output import print_tables
+from gateway.cli.wording import many
 
-_MOST_DAYS: Final = 3660
-
-command = typer.Typer(help="Make, list and revoke keys.", no_args_is_help=True)
+command = typer.Typer(help="Make, list, rotate, disable, revoke and import keys.", no_args_is_help=True)
 
 
 @command.command()
 def create(
-    team: Annotated[str, typer.Option(help="The team that the key belongs to.")],
-    name: Annotated[str, typer.Option(help="What the key is for; unique within the team.")],
-    days: Annotated[
-        int | None, typer.Option(min=1, max=_MOST_DAYS, help="Days until it expires. Default: never.")
-    ] = None,
+    team: options.Team,
+    name: options.Name,
+    owner: options.Owner = "",
+    days: options.Days = None,
+    endpoints: options.Endpoints = None,
+    models: options.Models = None,
+    read_only: options.ReadOnly = False,
+    networks: options.Networks = None,
+    requests: options.Requests = None,
+    tokens: options.Tokens = None,
+    concurrent: options.Concurrent = None,
+    dollars: options.Dollars = None,
 ) -> None:
     """Make a key. It is printed this once, alone on standard output; only its hash is kept."""
-    expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    grant = options.grant_of(
+        endpoints=endpoints or [],
+        models=models or [],
+        read_only=read_only,
+        requests=requests,
+        tokens=tokens,
+        concurrent=concurrent,
+        dollars=dollars,
+    )
+    new = NewKey(
+        team=team,
+        name=name,
+        owner=owner,
+        expires_at=options.in_days(days),
+        grant=grant,
+        addresses=networks or (),
+    )
 
     async def act(desk: KeyDesk) -> None:
-        if team not in desk.teams:
-            teams = ", ".join(sorted(desk.teams))
-            fail([f"There is no team `{team}` in the policy files. There are: {teams}."])
-        key = await desk.create(team, name, expires)
-        say(f"A key for team [bold]{team}[/], named [bold]{escape(name)}[/]. It is shown this once:")
-        out.print(key, markup=False)
+        key, secret = await desk.create(new, at_the_keyboard())
+        say(f"A key for team [bold]{key.team}[/], named [bold]{escape(key.name)}[/]. It is shown this once:")
+        out.print(secret, markup=False)
 
     _at_desk(act)
 
@@ -46,34 +75,130 @@ def create(
 @command.command("list")
 def list_keys(
     team: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """List keys, oldest first. Secrets are not kept, so none are shown."""
 
     async def act(desk: KeyDesk) -> None:
-        table = Table("id", "team", "name", "created", "expires", "state", box=None, header_style="bold")
-        now = datetime.now(UTC).timestamp()
-        for key in await desk.list(team):
-            table.add_row(
-                key.id,
-                key.team,
-                escape(key.name),
-                _day(key.created_at),
-                _day(key.expires_at),
-                _state(key, now),
-            )
-        out.print(table)
+        keys = await desk.list(team)
+        uses = await desk.uses([key.id for key in keys])
+        if as_json:
+            _print_json([key_record(key, uses.get(key.id), now=_now()) for key in keys])
+        elif keys:
+            print_tables(keys_table(keys, uses, now=_now()))
+        else:
+            say("There is no key yet." if team is None else f"The team `{escape(team)}` has no key.")
 
     _at_desk(act)
 
 
 @command.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]) -> None:
+def show(key_id: options.KeyId, as_json: options.AsJson = False) -> None:
+    """Show all that is known of a key."""
+
+    async def act(desk: KeyDesk) -> None:
+        key = await desk.show(key_id)
+        use = (await desk.uses([key.id])).get(key.id)
+        if as_json:
+            _print_json(key_record(key, use, now=_now()))
+        else:
+            print_tables(key_lines(key, use, now=_now()))
+
+    _at_desk(act)
+
+
+@command.command()
+def rotate(key_id: options.KeyId, overlap: options.Overlap = "24h", days: options.LaterEnd = None) -> None:
+    """Give a key a new secret. It is printed this once; the old one stays good for a while."""
+    seconds = options.seconds_of(overlap)
+
+    async def act(desk: KeyDesk) -> None:
+        key, secret = await desk.rotate(
+            key_id, overlap_seconds=seconds, expires_at=options.in_days(days), by=at_the_keyboard()
+        )
+        until = overlap_until(key, _now())
+        old = f"is good until {moment(until)}" if until else "is good no more"
+        say(f"The key {_named(key)} has a new secret; the old one {old}. It is shown this once:")
+        out.print(secret, markup=False)
+
+    _at_desk(act)
+
+
+@command.command()
+def disable(key_id: options.KeyId) -> None:
+    """Disable a key, until it is enabled again."""
+
+    async def act(desk: KeyDesk) -> None:
+        key = await desk.disable(key_id, by=at_the_keyboard())
+        say(f"The key {_named(key)} is disabled. `gateway keys enable {key.id}` lets it in again.")
+
+    _at_desk(act)
+
+
+@command.command()
+def enable(key_id: options.KeyId) -> None:
+    """Enable a key that was disabled."""
+
+    async def act(desk: KeyDesk) -> None:
+        key = await desk.enable(key_id, by=at_the_keyboard())
+        say(f"The key {_named(key)} is enabled.")
+
+    _at_desk(act)
+
+
+@command.command()
+def revoke(
+    key_id: options.KeyId,
+    reason: Annotated[str, typer.Option(help="Why, for the record. No secrets.", show_default=False)] = "",
+    cut_streams: Annotated[
+        bool, typer.Option("--cut-streams", help="End the answers that run, too.")
+    ] = False,
+) -> None:
     """Revoke a key. It stops working within a second, and for good."""
 
     async def act(desk: KeyDesk) -> None:
-        if not await desk.revoke(key_id):
-            fail([f"There is no key with the id `{key_id}`. `gateway keys list` shows them."])
-        say(f"The key {key_id} is revoked.")
+        key = await desk.revoke(key_id, by=at_the_keyboard(), reason=reason, cut_streams=cut_streams)
+        say(f"The key {_named(key)} is revoked. Its name is free again.")
+
+    _at_desk(act)
+
+
+@command.command("import")
+def import_keys(
+    team: options.Team,
+    name: Annotated[
+        str, typer.Option(help="What the key is for; unique within the team.", show_default=False)
+    ] = "",
+    sha256: Annotated[
+        str, typer.Option(metavar="HEX", help="The SHA-256 of the whole key.", show_default=False)
+    ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Many keys: `sha256,name` a line; - for standard input.", show_default=False),
+    ] = None,
+    owner: options.Owner = "",
+    days: options.Days = None,
+) -> None:
+    """Bring in keys that clients have from another gateway, by their hashes. They go on using them.
+
+    Prints the id and the name of each key that is new here.
+    """
+    if (file is None) == (not sha256) or bool(name) != bool(sha256):
+        raise typer.BadParameter("say either --sha256 and --name, or --file.")
+    hashes = read_hashes(file) if file else [Hash(0, sha256, name)]
+    new = NewKey(team=team, name=name, owner=owner, expires_at=options.in_days(days))
+
+    async def act(desk: KeyDesk) -> None:
+        if file is None:
+            key = await desk.bring_in(new, sha256, at_the_keyboard())
+            out.print(f"{key.id},{key.name}", markup=False)
+            return
+        imported = await bring_all_in(desk, hashes, new, at_the_keyboard())
+        for key_id, its_name in imported.made:
+            out.print(f"{key_id},{its_name}", markup=False)
+        say(f"{many(len(imported.made), 'key')} brought in; {imported.there:,} here already.")
+        if imported.mistakes:
+            fail(told(imported.mistakes))
 
     _at_desk(act)
 
@@ -89,13 +214,13 @@ def _at_desk(act: Callable[[KeyDesk], Awaitable[None]]) -> None:
         asyncio.run(work())
 
 
-def _day(seconds: int | None) -> str:
-    return "never" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+def _print_json(value: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
-def _state(key: StoredKey, now: float) -> str:
-    if key.revoked_at is not None:
-        return "[red]revoked[/]"
-    if key.expires_at is not None and key.expires_at <= now:
-        return "[yellow]expired[/]"
-    return "[green]live[/]"
+def _named(key: StoredKey) -> str:
+    return f"{key.id} ([bold]{escape(key.name)}[/] of team [bold]{escape(key.team)}[/])"
+
+
+def _now() -> int:
+    return int(time.time())

@@ -4,8 +4,10 @@ import typer
 
 from gateway import __version__
 from gateway.cli import (
+    audit,
     chargeback,
     check,
+    explain,
     keys,
     ledger,
     ledger_upkeep,
@@ -15,6 +17,7 @@ from gateway.cli import (
     prices,
     reconcile,
     rerate,
+    revoke,
     serve,
     simulate,
     usage,
@@ -31,7 +34,9 @@ command = typer.Typer(
 command.command("serve")(serve.serve)
 command.command("check")(check.check)
 command.add_typer(keys.command, name="keys")
+command.add_typer(revoke.command, name="revoke")
 command.add_typer(limits.command, name="limits")
+command.command("explain")(explain.explain)
 command.add_typer(policies.command, name="policies")
 prices.command.command("rerate")(rerate.rerate)
 command.add_typer(prices.command, name="prices")
@@ -42,6 +47,7 @@ command.add_typer(ledger.command, name="ledger")
 command.add_typer(months.command, name="months")
 command.command("chargeback")(chargeback.chargeback)
 command.command("reconcile")(reconcile.reconcile)
+command.add_typer(audit.command, name="audit")
 command.command("simulate")(simulate.simulate)
 
 

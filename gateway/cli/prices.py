@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from gateway.app import load_policy_files
+from gateway.app.installation import load_policy_files
 from gateway.cli.console import explained, settings_or_exit
 from gateway.cli.output import write_content
 from gateway.cli.prices_table import print_outlook

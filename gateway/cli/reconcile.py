@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.app import load_policy_files
+from gateway.app.installation import load_policy_files
 from gateway.cli.console import explained, fail, say, settings_or_exit
 from gateway.cli.database import opened_database
 from gateway.cli.findings import findings

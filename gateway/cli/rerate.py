@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from gateway.app import load_policy_files
+from gateway.app.installation import load_policy_files
 from gateway.cli.confirmation import confirmed
 from gateway.cli.console import explained, say, settings_or_exit
 from gateway.cli.database import opened_database

@@ -10,7 +10,7 @@ import typer
 import uvloop
 from pydantic import SecretStr
 
-from gateway.app import Gateway, assembled
+from gateway.app.gateway import Gateway, assembled
 from gateway.cli.console import explained, say, settings_or_exit
 from gateway.cli.welcome import greet, takes_the_simulator
 from gateway.settings import Settings

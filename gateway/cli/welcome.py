@@ -6,8 +6,10 @@ from typing import Final
 
 from rich.markup import escape
 
-from gateway.app import key_desk
+from gateway.app.desks import key_desk
 from gateway.auth.interfaces import NameTaken
+from gateway.auth.keys.checks import NewKey
+from gateway.cli.actor import at_the_keyboard
 from gateway.cli.console import out
 from gateway.settings import OPENAI, Settings
 
@@ -66,5 +68,6 @@ async def _first_key(settings: Settings) -> tuple[str, str | None]:
     async with key_desk(settings) as desk:
         team = _PREFERRED_TEAM if _PREFERRED_TEAM in desk.teams else min(desk.teams)
         with suppress(NameTaken):
-            return team, await desk.create(team, _KEY_NAME, None)
+            _, secret = await desk.create(NewKey(team=team, name=_KEY_NAME), at_the_keyboard())
+            return team, secret
     return team, None

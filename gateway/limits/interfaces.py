@@ -13,6 +13,8 @@ from gateway.limits.budget import Window
 
 MOST_SHOWN: Final = 100
 """Holders of one bucket that `look` tells of."""
+LOAD: Final = "load"
+"""The ids of loads begin with it."""
 
 
 class Demand(NamedTuple):
@@ -151,6 +153,11 @@ class Limiter(Protocol):
     async def load(self, demand: Demand, spending: Spending) -> None:
         """Begin this budget with what the ledger says, unless it is loaded already. What the ledger calls
         under way is held, except what was settled here in the meantime: that is spent.
+
+        Of what is settled here while the ledger is asked, nobody knows whether it is in the answer. So who
+        asks says so before, by a load that has nothing but its own id under way: it leaves a mark. When it
+        comes again, with the answer behind that id, all that was settled since the mark is spent as well. A
+        mark that was lost meanwhile is left anew, and nothing is loaded.
 
         Raises StoreUnavailable when the store is away.
         """

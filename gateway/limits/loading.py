@@ -1,7 +1,8 @@
 """Budgets that the store does not know are loaded from the ledger, by the first exchange that needs them.
 
 Its law: the ledger is asked once for each budget, however many exchanges wait for it; for few budgets at a
-time; and not again for a moment after it failed. Nobody waits for longer than a load may take.
+time; and not again for a moment after it failed. Nobody waits for longer than a load may take. The store is
+told before the ledger is asked, so nothing that is settled meanwhile is lost between the two.
 """
 
 import asyncio
@@ -10,11 +11,12 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.errors import StoreUnavailable
+from gateway.core.ids import new_id
 from gateway.core.policy import Budget, Scope
-from gateway.core.spending import SpendingQuery
+from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.limits.budget import window_of
 from gateway.limits.demands import name_of
-from gateway.limits.interfaces import Books, Demand, Limiter
+from gateway.limits.interfaces import LOAD, Books, Demand, Limiter
 
 _AT_ONCE: Final = 2
 """Sums are the longest questions that the database is asked; others wait for it too."""
@@ -78,7 +80,10 @@ class BudgetLoader:
 
     async def _load(self, demand: Demand) -> None:
         query, demand = question(demand, self._clock.now())
-        await self._limiter.load(demand, await self._books.spending(query))
+        mark = UnderWay(new_id(LOAD, self._clock), 0)
+        await self._limiter.load(demand, Spending(0, (mark,)))
+        spent, under_way = await self._books.spending(query)
+        await self._limiter.load(demand, Spending(spent, (mark, *under_way)))
 
     def _remember(self, bucket: str) -> None:
         self._failed[bucket] = self._clock.monotonic() + _PAUSE

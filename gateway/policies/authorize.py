@@ -1,4 +1,5 @@
-"""Whether a policy lets its holder use an endpoint and the models that a request names.
+"""Whether a policy, and the grant of the credential within it, lets its holder use an endpoint and the models
+that a request names.
 
 What no file mentions is denied in the same words as what is not allowed: nobody can find out by asking what
 other teams use. Aliases are resolved first; allow-lists speak of models.
@@ -11,22 +12,28 @@ from gateway.core.call import Call
 from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import Endpoint, ModelRule
 from gateway.core.errors import ErrorCode
+from gateway.core.grant import UNNARROWED, Grant
 from gateway.core.patterns import matches
 from gateway.core.policy import AllowList, Model, Policy, Unpriced
 
 _ENDPOINTS: Final = "endpoints"
 _MODELS: Final = "models"
 _DEPRECATED: Final = "models.deprecated"
+_OWN_ENDPOINTS: Final = "key.endpoints"
+_OWN_MODELS: Final = "key.models"
+_READ_ONLY: Final = "key.read_only"
 _LONGEST_SHOWN: Final = 80
 _WHERE_TO_LOOK: Final = "GET /v1/models lists what you may use."
 
 
 def authorize_endpoint(policy: Policy, endpoint: Endpoint) -> list[Deny]:
-    """A Deny (`endpoint_not_allowed`) for an endpoint that the policy does not name."""
-    if policy.endpoints.mode is Mode.OFF or matches(policy.endpoints.names, endpoint.name):
-        return []
-    reason = f"Your team may not use the endpoint `{endpoint.name}`."
-    return [Deny(ErrorCode.ENDPOINT_NOT_ALLOWED, reason, _ENDPOINTS, policy.endpoints.mode)]
+    """Denies for an endpoint that the policy does not name (`endpoint_not_allowed`), or the credential's
+    grant does not; and for a credential that may only look (`permission_denied`)."""
+    denies = []
+    if policy.endpoints.mode is not Mode.OFF and not matches(policy.endpoints.names, endpoint.name):
+        reason = f"Your team may not use the endpoint `{endpoint.name}`."
+        denies.append(Deny(ErrorCode.ENDPOINT_NOT_ALLOWED, reason, _ENDPOINTS, policy.endpoints.mode))
+    return denies if policy.grant is UNNARROWED else [*denies, *_beyond(policy.grant, endpoint)]
 
 
 def authorize_call(policy: Policy, call: Call) -> list[Deny]:
@@ -61,10 +68,19 @@ def usable_model(policy: Policy, name: str) -> Model | None:
     return model if model is not None and _is_usable(policy, model) else None
 
 
+def _beyond(grant: Grant, endpoint: Endpoint) -> Iterator[Deny]:
+    if not matches(grant.endpoints, endpoint.name):
+        reason = f"The credential that you sent is not for the endpoint `{endpoint.name}`."
+        yield Deny(ErrorCode.ENDPOINT_NOT_ALLOWED, reason, _OWN_ENDPOINTS)
+    if grant.read_only and endpoint.method != "GET":
+        reason = "The credential that you sent may only look: it is for GET, and for nothing else."
+        yield Deny(ErrorCode.PERMISSION_DENIED, reason, _READ_ONLY)
+
+
 def _is_usable(policy: Policy, model: Model) -> bool:
     """What has never had a price, where only what has one may be used, is not shown either."""
     priced = bool(model.prices) or policy.unpriced is not Unpriced.REFUSE
-    return priced and _may_use(policy.models, model.name)
+    return priced and _may_use(policy.models, model.name) and matches(policy.grant.models, model.name)
 
 
 def _may_use(allow_list: AllowList, name: str) -> bool:
@@ -80,7 +96,9 @@ def _judge(policy: Policy, model: Model | None, asked: str, param: str) -> list[
     denies = []
     if allow_list.mode is not Mode.OFF and not matches(allow_list.names, model.name):
         denies.append(_not_allowed(asked, param, allow_list.mode))
-    if model.deprecated is not None and _may_use(allow_list, model.name):
+    if not matches(policy.grant.models, model.name):
+        denies.append(_beyond_models(asked, param))
+    if model.deprecated is not None and not any(deny.mode is Mode.ENFORCE for deny in denies):
         denies.append(_goes_away(model, param))
     return denies
 
@@ -102,9 +120,17 @@ def _as_written(policy: Policy, name: str) -> Model | None:
 
 
 def _not_allowed(asked: str, param: str, mode: Mode) -> Deny:
-    shown = asked if len(asked) <= _LONGEST_SHOWN else f"{asked[:_LONGEST_SHOWN]}..."
-    reason = f"The model `{shown}` does not exist or your team may not use it. {_WHERE_TO_LOOK}"
+    reason = f"The model `{_shown(asked)}` does not exist or your team may not use it. {_WHERE_TO_LOOK}"
     return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _MODELS, mode, param)
+
+
+def _beyond_models(asked: str, param: str) -> Deny:
+    reason = f"The credential that you sent is not for the model `{_shown(asked)}`. {_WHERE_TO_LOOK}"
+    return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _OWN_MODELS, param=param)
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
 
 
 def _goes_away(model: Model, param: str) -> Deny:

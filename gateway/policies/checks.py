@@ -1,10 +1,10 @@
 """What can only be seen with all files on the table: names that point nowhere, and teams that stand twice."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from gateway.core.patterns import matches
+from gateway.policies.identity_checks import check_identity
+from gateway.policies.known import Known
 from gateway.policies.levels import Level, families_of
 from gateway.policies.price_book_checks import check_price_book
 from gateway.policies.problems import Problem, did_you_mean
@@ -12,23 +12,6 @@ from gateway.policies.reading import Files, Source
 from gateway.policies.rule import SwitchedOff
 from gateway.policies.schema import Models, Overrides, Team
 from gateway.wire.document import Path
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The names that files may refer to."""
-
-    upstreams: Collection[str]
-    endpoints: Collection[str]
-    models: Collection[str] | None
-    """None while models.yaml cannot be read: then names of models are not judged."""
-    aliases: Mapping[str, str]
-
-    @classmethod
-    def of(cls, files: Files, upstreams: Collection[str], endpoints: Collection[str]) -> Self:
-        content = files.models.content if files.models else None
-        models = content.models.keys() if content else None
-        return cls(upstreams, endpoints, models, content.aliases if content else {})
 
 
 def check(files: Files, known: Known) -> Iterator[Problem]:
@@ -45,6 +28,8 @@ def check(files: Files, known: Known) -> Iterator[Problem]:
             if files.organization:
                 yield from _check_switches(level)
     yield from _check_names(files.teams)
+    if files.identity:
+        yield from check_identity(files.identity, known)
 
 
 def _check_models(source: Source[Models], known: Known) -> Iterator[Problem]:
@@ -76,16 +61,13 @@ def _check_names(teams: Iterable[Source[Team]]) -> Iterator[Problem]:
 
 
 def _check_patterns(level: Level, known: Known) -> Iterator[Problem]:
-    """Patterns that match nothing: most likely a name that is misspelt, and a rule that never applies."""
+    """A pattern that matches nothing is a rule that never applies."""
     for place, pattern in _endpoint_patterns(level.says):
-        if not _matches_any(pattern, known.endpoints):
-            message = f"`{pattern}` is no endpoint{did_you_mean(pattern, known.endpoints)}"
-            yield level.problem(*place, message=message)
-    if known.models is None:
-        return
+        if complaint := known.complaint_of_endpoint(pattern):
+            yield level.problem(*place, message=complaint)
     for place, pattern in _model_patterns(level.says):
-        if not _matches_any(pattern, known.models):
-            yield level.problem(*place, message=_no_model(pattern, known.models, known.aliases))
+        if complaint := known.complaint_of_model(pattern):
+            yield level.problem(*place, message=complaint)
 
 
 def _check_switches(level: Level) -> Iterator[Problem]:
@@ -115,13 +97,3 @@ def _rule_patterns(kind: str, rules: Mapping[str, Any], member: str) -> Iterator
     for name, rule in rules.items():
         for index, pattern in enumerate(getattr(rule, member, ())):
             yield (kind, name, member, index), pattern
-
-
-def _no_model(pattern: str, models: Collection[str], aliases: Mapping[str, str]) -> str:
-    if pattern in aliases:
-        return f"`{pattern}` is an alias; name the model it stands for, `{aliases[pattern]}`"
-    return f"`{pattern}` is no model of models.yaml{did_you_mean(pattern, models)}"
-
-
-def _matches_any(pattern: str, names: Collection[str]) -> bool:
-    return pattern in names or any(matches((pattern,), name) for name in names)

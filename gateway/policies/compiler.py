@@ -4,8 +4,11 @@ import hashlib
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from gateway.policies.checks import Known, check
+from gateway.core.identity import Identity
+from gateway.policies.checks import check
 from gateway.policies.counter_checks import check_counters
+from gateway.policies.known import Known
+from gateway.policies.origins import Origins
 from gateway.policies.policy_set import PolicySet
 from gateway.policies.price_checks import check_prices
 from gateway.policies.problems import BrokenPolicies
@@ -32,7 +35,13 @@ def compile_policies(
     catalogue = read.models.content.compiled(read.prices.content, version_of(book))
     house = house_policy(read.organization.content, catalogue, version)
     teams = gathered({team.content.team: resolve(house, team.content) for team in read.teams})
-    return PolicySet(version=version, catalogue=catalogue, teams=MappingProxyType(teams))
+    return PolicySet(
+        version=version,
+        catalogue=catalogue,
+        teams=MappingProxyType(teams),
+        identity=read.identity.content.compiled() if read.identity else Identity(),
+        origins=Origins.of(read),
+    )
 
 
 def version_of(files: Mapping[str, bytes]) -> str:

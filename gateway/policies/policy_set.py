@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.core.identity import Identity
 from gateway.core.policy import Catalogue, Policy
+from gateway.policies.origins import NOWHERE, Origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +23,11 @@ class PolicySet:
     """Twelve hexadecimal digits of a hash over all files."""
     catalogue: Catalogue = field(repr=False)
     teams: Mapping[str, TeamPolicies] = field(repr=False)
+    identity: Identity = field(default_factory=Identity, repr=False)
+    """Who vouches for callers without a key of this gateway."""
+    origins: Origins = field(default=NOWHERE, repr=False)
+
+    def origin(self, team: str, key_name: str, rule: str) -> str:
+        """Where the rule stands that holds for a key of a team, `teams/search.yaml:12`. Rules are called as
+        refusals call them: `limits.team-tokens`, `models`. Empty when no file says it."""
+        return self.origins.of_rule(team, key_name, rule)

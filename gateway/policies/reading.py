@@ -1,7 +1,7 @@
 """One policy file: its bytes in, its meaning or its mistakes out.
 
-Its path says which kind it is: `organization.yaml`, `models.yaml`, `prices.yaml`; every other one is a
-team's.
+Its path says which kind it is: `organization.yaml`, `models.yaml`, `prices.yaml`, `identity.yaml`; every
+other one is a team's.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.policies.identity_file import Identities
 from gateway.policies.price_lines import Prices
 from gateway.policies.problems import Problem, did_you_mean
 from gateway.policies.rule import Node
@@ -20,11 +21,13 @@ from gateway.wire.document import Document, Mistake, Path, read_document
 ORGANIZATION: Final = "organization.yaml"
 MODELS: Final = "models.yaml"
 PRICES: Final = "prices.yaml"
+IDENTITY: Final = "identity.yaml"
 
 _KINDS: Final[Mapping[str, FileKind]] = {
     ORGANIZATION: FileKind.ORGANIZATION,
     MODELS: FileKind.MODELS,
     PRICES: FileKind.PRICES,
+    IDENTITY: FileKind.IDENTITY,
 }
 _EMPTY: Final = "is empty: fill it in, or take it out"
 _SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
@@ -88,7 +91,10 @@ class Files:
     organization: Source[Organization] | None
     models: Source[Models] | None
     prices: Source[Prices] | None
+    identity: Source[Identities] | None
     teams: list[Source[Team]]
+    has_all_teams: bool
+    """Whether every team's file could be read."""
 
     @classmethod
     def of(cls, sources: Iterable[Source[Node | None]]) -> Self:
@@ -96,7 +102,10 @@ class Files:
         organization = next(_only(sources, Organization), None)
         models = next(_only(sources, Models), None)
         prices = next(_only(sources, Prices), None)
-        return cls(organization, models, prices, list(_only(sources, Team)))
+        identity = next(_only(sources, Identities), None)
+        teams = list(_only(sources, Team))
+        of_teams = sum(kind_of(source.file) is FileKind.TEAM for source in sources)
+        return cls(organization, models, prices, identity, teams, len(teams) == of_teams)
 
 
 def _only(sources: Iterable[Source[Node | None]], kind: type[_N]) -> Iterator[Source[_N]]:

@@ -91,3 +91,5 @@ def _is_pattern(name: str) -> str:
 NamePattern = Annotated[str, Field(max_length=128), AfterValidator(_is_pattern)]
 NamePatterns = Annotated[tuple[NamePattern, ...], Field(min_length=1)]
 EVERYTHING: Final = ("*",)
+HolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""What a team, a key, an issuer or a service is called: safe in labels, counters and paths."""

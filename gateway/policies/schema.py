@@ -1,4 +1,5 @@
-"""What stands in policy files: `organization.yaml`, `models.yaml`, `prices.yaml`, and one file for each team.
+"""What stands in policy files: `organization.yaml`, `models.yaml`, `prices.yaml`, one file for each team, and
+`identity.yaml`, which has files of its own here.
 
 Organization, team and key say the same things; what a key says goes before what its team says, and that
 before what the organization says (see `resolve.py`). `gateway policies schema` prints all as JSON Schema.
@@ -17,13 +18,13 @@ from gateway.core.decision import Mode
 from gateway.core.policy import AllowList, Catalogue, Model, Price, Unpriced, WhenClientLeaves
 from gateway.policies.budget_rules import BudgetSpelling
 from gateway.policies.filter_rules import FilterSpelling
+from gateway.policies.identity_file import Identities
 from gateway.policies.limit_rules import LimitSpelling
 from gateway.policies.price_lines import NO_PRICES, ModelName, Prices
-from gateway.policies.rule import NamePattern, Node
+from gateway.policies.rule import HolderName, NamePattern, Node
 from gateway.policies.shaping_rules import ShapingSpelling
 
 RuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-HolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Description = Annotated[str, Field(max_length=500)]
 Tokens = Annotated[int, Field(strict=True, ge=1, le=10**9)]
 
@@ -181,6 +182,7 @@ class FileKind(StrEnum):
     ORGANIZATION = "organization"
     MODELS = "models"
     PRICES = "prices"
+    IDENTITY = "identity"
     TEAM = "team"
 
 
@@ -189,6 +191,7 @@ SCHEMAS: Final[Mapping[FileKind, type[Node]]] = MappingProxyType(
         FileKind.ORGANIZATION: Organization,
         FileKind.MODELS: Models,
         FileKind.PRICES: Prices,
+        FileKind.IDENTITY: Identities,
         FileKind.TEAM: Team,
     }
 )

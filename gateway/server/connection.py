@@ -1,5 +1,7 @@
-"""One client connection. Overrides what aiohttp's own handler would say or log by itself: a malformed header
-makes it quote the offending line, the client's key included, before any code of ours runs.
+"""One client connection: who is at its other end, and what goes wrong on it.
+
+Overrides what aiohttp's own handler would say or log by itself: a malformed header makes it quote the
+offending line, the client's key included, before any code of ours runs.
 """
 
 import asyncio
@@ -8,8 +10,10 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+from cryptography import x509
 
 from gateway.core.errors import GatewayError
+from gateway.core.incoming import Certificate
 from gateway.server.boundary import malformed
 from gateway.wire.error_body import error_body, error_headers
 
@@ -20,7 +24,7 @@ OnMalformed = Callable[[GatewayError], str]
 class ClientConnection(RequestHandler):
     """Adds a deadline for the head of a request, and our own answer to what is not HTTP."""
 
-    __slots__ = ("_head_deadline", "_head_seconds", "_on_malformed")
+    __slots__ = ("_certificate", "_head_deadline", "_head_seconds", "_on_malformed")
 
     def __init__(
         self, manager: web.Server, *, head_seconds: float, on_malformed: OnMalformed, **options: Any
@@ -29,6 +33,22 @@ class ClientConnection(RequestHandler):
         self._head_seconds = head_seconds
         self._on_malformed = on_malformed
         self._head_deadline: asyncio.TimerHandle | None = None
+        self._certificate: Certificate | None = None
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end; empty when there is none any more, or none that has an address."""
+        name = self.transport.get_extra_info("peername") if self.transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The client's, if it showed one; read once, when somebody asks for it."""
+        if self._certificate is None and self.transport is not None:
+            tls = self.transport.get_extra_info("ssl_object")
+            shown = tls.getpeercert(binary_form=True) if tls is not None else None
+            self._certificate = certificate_of(shown) if shown else None
+        return self._certificate
 
     def data_received(self, data: bytes) -> None:
         """Bytes that do not complete a head start its clock; a whole head stops it."""
@@ -96,3 +116,20 @@ class ClientServer(web.Server):
 
     def __call__(self) -> RequestHandler:
         return ClientConnection(self, loop=self._loop, **self._kwargs)
+
+
+def certificate_of(der: bytes) -> Certificate | None:
+    """What a certificate that was verified says of its owner; None for one that cannot be read."""
+    try:
+        read = x509.load_der_x509_certificate(der)
+        return Certificate(read.subject.rfc4514_string(), _uris(read))
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return None
+
+
+def _uris(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(names.get_values_for_type(x509.UniformResourceIdentifier))

@@ -11,7 +11,8 @@ from typing import cast
 from aiohttp import web
 
 from gateway.core.errors import ClientLeft, ErrorCode, Refused
-from gateway.core.incoming import Headers
+from gateway.core.incoming import Certificate, Headers
+from gateway.server.connection import ClientConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,18 @@ class ClientRequest:
         self.path, _, self.query = request.raw_path.partition("?")
         self.version = "{}.{}".format(*request.version)
         self.headers = cast(Headers, request.headers)
+
+    @property
+    def peer(self) -> str:
+        return self._connection.peer
+
+    @property
+    def certificate(self) -> Certificate | None:
+        return self._connection.certificate
+
+    @property
+    def _connection(self) -> ClientConnection:
+        return cast(ClientConnection, self._request.protocol)
 
     async def read(self, limit: int) -> bytes:
         self._check_announced(limit)

@@ -5,6 +5,7 @@ so.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from ssl import SSLContext
 from typing import Any
 
 import structlog
@@ -14,6 +15,8 @@ from gateway.server.connection import ClientServer
 
 _BACKLOG = 2048
 _CLOSING_SECONDS = 1.0
+_HANDSHAKE_SECONDS = 10.0
+"""Who has not said by then who it is, and agreed on a cipher, is let go."""
 
 
 class Listener:
@@ -37,10 +40,18 @@ class Listener:
         self.address = ""
         """Where clients connect, `host:port`, once it is open."""
 
-    async def open(self, host: str, port: int) -> None:
-        """Begin to listen. Raises OSError."""
+    async def open(self, host: str, port: int, ssl: SSLContext | None = None) -> None:
+        """Begin to listen; with TLS when there is a context for it. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._clients, host, port, backlog=_BACKLOG)
+        self._server = await loop.create_server(
+            self._clients,
+            host,
+            port,
+            backlog=_BACKLOG,
+            ssl=ssl,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if ssl else None,
+            ssl_shutdown_timeout=_CLOSING_SECONDS if ssl else None,
+        )
         self.address = spelled(self._server.sockets[0].getsockname())
 
     async def drain(self) -> None:

@@ -69,6 +69,7 @@ class Alarms:
         self._clock = clock
         self._tell = tell or _nobody
         self._keys_away = False
+        self._issuers_away: set[str] = set()
         self._clock_off = False
         self._unpriced: set[tuple[str, str]] = set()
         self._doubts: dict[tuple[str, Doubt], tuple[float, int]] = {}
@@ -115,6 +116,28 @@ class Alarms:
             self._log.warning("keys_back")
         else:
             self._log.error("keys_away", why=str(trouble))
+
+    def keys_of_issuer(self, issuer: str, trouble: str | None) -> None:
+        """The keys by which an issuer signs cannot be fetched, and why: those known already stay good; or
+        they can again (None)."""
+        if (issuer in self._issuers_away) == (trouble is not None):
+            return
+        self._metrics.issuer_down(issuer, trouble is not None)
+        if trouble is None:
+            self._issuers_away.discard(issuer)
+            self._log.warning("issuer_back", issuer=issuer)
+        else:
+            self._issuers_away.add(issuer)
+            self._log.error("issuer_away", issuer=issuer, why=trouble)
+
+    def signals(self, trouble: str | None) -> None:
+        """Nothing is heard from other replicas, and why: what they change is noticed by polling; or it is
+        heard again (None)."""
+        self._metrics.degraded("signals", trouble is not None)
+        if trouble is None:
+            self._log.warning("signals_back")
+        else:
+            self._log.warning("signals_away", why=trouble)
 
     def doubtful_usage(self, upstream: str, doubt: Doubt) -> None:
         """What an upstream says of its usage cannot be right, so ours is charged."""

@@ -21,6 +21,7 @@ _SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 80, 160
 _FIRST_TOKEN_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 60, 120)
 _TOKEN_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5)
 _TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+_LAG_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _OVERHEAD_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2)
 _STATUSES: Final = frozenset({200, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504})
 """Upstream statuses that are counted by themselves; others by their class."""
@@ -42,6 +43,12 @@ class Metrics:
         )
         self._errors = CounterSeries(
             "gateway_errors", "Error answers by code.", ("code", "owner"), registry=registry
+        )
+        self._credentials = CounterSeries(
+            "gateway_credentials",
+            "Requests by the kind of credential that they came with.",
+            ("team", "kind"),
+            registry=registry,
         )
         self._notes = CounterSeries(
             "gateway_rule_hits",
@@ -123,6 +130,18 @@ class Metrics:
         self.open_streams = Gauge("gateway_open_streams", "Event streams under way.", registry=registry)
         self._degraded = Gauge(
             "gateway_degraded", "1 while a dependency is away.", ("dependency",), registry=registry
+        )
+        self._revocation_lags = HistogramSeries(
+            "gateway_revocation_lag_seconds",
+            "From the moment something was revoked to the moment at which this process knew.",
+            bounds=_LAG_SECONDS,
+            registry=registry,
+        )
+        self._issuer_down = Gauge(
+            "gateway_issuer_down",
+            "1 while an issuer's keys cannot be fetched.",
+            ("issuer",),
+            registry=registry,
         )
         self._policy = Gauge(
             "gateway_policy_info", "1 for the policy version in force.", ("version",), registry=registry
@@ -254,6 +273,8 @@ class Metrics:
         error = exchange.error
         owner = error.kind.owner.value if error else "none"
         self._exchanges.add((team, endpoint, outcome, owner))
+        if exchange.principal is not None:
+            self._credentials.add((team, exchange.principal.kind.value))
         if error is not None:
             self._errors.add((error.code.value, owner))
         if exchange.model is not None and exchange.finished is not None and exchange.attempts:
@@ -262,6 +283,14 @@ class Metrics:
     def degraded(self, dependency: str, away: bool) -> None:
         """A dependency went away, or came back."""
         self._degraded.labels(dependency).set(away)
+
+    def revocation_lag(self, seconds: float) -> None:
+        """Something that was revoked so long ago, by whomever, holds here from now on."""
+        self._revocation_lags.observe((), seconds)
+
+    def issuer_down(self, issuer: str, down: bool) -> None:
+        """An issuer's keys cannot be fetched, or can again."""
+        self._issuer_down.labels(issuer).set(down)
 
     def policies_loaded(self, version: str) -> None:
         """This version is in force now."""

@@ -1,8 +1,8 @@
 """What becomes of requests when a real Redis is away, and of Redis when it is back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -12,10 +12,12 @@ from gateway.core.clock import SystemClock
 from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode
 from gateway.core.policy import Budget, Limit
-from gateway.core.spending import Spending, UnderWay
+from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.limits.away.breaker import Breaker
 from gateway.limits.away.resilient import ResilientLimiter
 from gateway.limits.interfaces import Charged, Grant, Hold, Limiter, Look, More
+from gateway.limits.loading import BudgetLoader
+from gateway.limits.redis.connect import connect
 from gateway.limits.redis.limiter import RedisLimiter
 from tests.conformance.conftest import (
     BUDGET,
@@ -32,6 +34,7 @@ from tests.conformance.conftest import (
     spent,
 )
 from tests.support.eventually import eventually
+from tests.support.fault_proxy import fault_proxy
 from tests.support.redis_server import RedisServer
 
 SIZE = 40_000
@@ -54,6 +57,8 @@ class Replica:
     changes: list[bool] = field(default_factory=list)
     returned: float = inf
     """When what runs was renewed: by the monotonic clock. Not yet: infinite."""
+    heal: Callable[[], None] = field(default=lambda: None)
+    """Opens its way to Redis, if it has one of its own."""
 
     def __post_init__(self) -> None:
         self.limiter = ResilientLimiter(
@@ -88,9 +93,10 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica_on(server: RedisServer, name: str) -> AsyncIterator[Replica]:
+async def replica_on(server: RedisServer, name: str, *, url: str = "") -> AsyncIterator[Replica]:
+    """`url`: its way to the server, if it has one of its own."""
     async with (
-        redis_client(server, timeout=0.1) as client,
+        aclosing(connect(url or server.url, timeout=0.1)) as client,
         redis_limiter(client, timeout=0.1) as primary,
     ):
         replica = Replica(server, primary, name)
@@ -349,6 +355,130 @@ class TestEmptied:
             await client.flushall()
         await replica.limiter.beat()
         assert await remaining(store, MANY) in range(SIZE - 30_000 - 2, SIZE - 30_000 + 60)
+
+
+class WaitingBooks:
+    """A ledger that answers what it knew when it was asked, once it is let."""
+
+    def __init__(self, knew: Spending) -> None:
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self._knew = knew
+
+    async def spending(self, query: SpendingQuery) -> Spending:
+        self.asked.set()
+        await self.may_answer.wait()
+        return self._knew
+
+
+class TestEmptiedForTwo:
+    """One is back and asks the ledger, while the other spends alone."""
+
+    @pytest.fixture
+    async def late(self, replica: Replica, store: RedisLimiter) -> AsyncIterator[Replica]:
+        """The other, away behind a door of its own; Redis is empty, and the first one is back."""
+        server = replica.server
+        with fault_proxy(server.path) as door:
+            async with replica_on(server, "gateway-2", url=door.url) as late:
+                await late.limiter.beat()
+                await load(store, SOFT)
+                door.refuse()
+                server.stop()
+                for each in (replica, late):
+                    await each.knows_it_is_away()
+                server.start()
+                await replica.is_back()
+                late.heal = door.heal
+                yield late
+
+    async def test_what_it_spends_after_the_load_is_charged(self, store: RedisLimiter, late: Replica) -> None:
+        running, later = hold_now(SOFT), hold_now(SOFT)
+        await granted(late.limiter, running)
+        await load(store, SOFT, spent=50, under_way=[UnderWay(running.exchange_id, 100)])
+        await granted(late.limiter, later)
+        for hold in (running, later):
+            await late.limiter.settle([spent(hold, 70)])
+        late.heal()
+        await late.is_back()
+        assert (await look(store, SOFT)).spent == 190
+
+    async def test_what_it_tells_while_the_ledger_is_asked_is_charged(
+        self, replica: Replica, store: RedisLimiter, late: Replica
+    ) -> None:
+        running, later = hold_now(SOFT), hold_now(SOFT)
+        await granted(late.limiter, running)
+        books = WaitingBooks(Spending(50, (UnderWay(running.exchange_id, 100),)))
+        loader = BudgetLoader(books=books, limiter=replica.limiter, clock=SystemClock(), seconds=30.0)
+        loading = asyncio.create_task(loader.load(running.demands))
+        await books.asked.wait()
+        await granted(late.limiter, later)
+        for hold in (running, later):
+            await late.limiter.settle([spent(hold, 70)])
+        late.heal()
+        await late.is_back()
+        books.may_answer.set()
+        await loading
+        assert (await look(store, SOFT)).spent == 190
+
+    async def test_what_it_tells_before_is_what_the_ledger_says(
+        self, replica: Replica, store: RedisLimiter, late: Replica
+    ) -> None:
+        hold = hold_now(SOFT)
+        await granted(late.limiter, hold)
+        await late.limiter.settle([spent(hold, 70)])
+        late.heal()
+        await late.is_back()
+        books = WaitingBooks(Spending(120))
+        books.may_answer.set()
+        loader = BudgetLoader(books=books, limiter=replica.limiter, clock=SystemClock())
+        await loader.load(hold.demands)
+        assert await look(store, SOFT) == Look(120, spent=120)
+
+
+class TestLoading:
+    """What Redis is told while the ledger is asked."""
+
+    @staticmethod
+    async def mark(store: RedisLimiter, load_id: str) -> None:
+        await load(store, SOFT, under_way=[UnderWay(load_id, 0)])
+
+    async def test_a_mark_loads_nothing(self, store: RedisLimiter) -> None:
+        await self.mark(store, "load_a")
+        assert await look(store, SOFT) == Look(0, loaded=False)
+
+    async def test_each_load_has_a_mark_of_its_own(self, store: RedisLimiter) -> None:
+        await self.mark(store, "load_a")
+        await store.settle([spent(hold_now(SOFT), 70)])
+        await self.mark(store, "load_b")
+        await load(store, SOFT, spent=50, under_way=[UnderWay("load_a", 0)])
+        await load(store, SOFT, spent=120, under_way=[UnderWay("load_b", 0)])
+        assert await look(store, SOFT) == Look(120, spent=120)
+
+    async def test_what_came_before_the_mark_is_not_spent_twice(self, store: RedisLimiter) -> None:
+        await self.mark(store, "load_a")
+        await store.settle([spent(hold_now(SOFT), 70)])
+        await self.mark(store, "load_b")
+        await load(store, SOFT, spent=120, under_way=[UnderWay("load_b", 0)])
+        assert await look(store, SOFT) == Look(120, spent=120)
+
+    async def test_what_is_under_way_is_spent_once(self, store: RedisLimiter) -> None:
+        hold = hold_now(SOFT)
+        await self.mark(store, "load_a")
+        await store.settle([spent(hold, 70)])
+        await load(store, SOFT, spent=50, under_way=[UnderWay("load_a", 0), UnderWay(hold.exchange_id, 100)])
+        assert await look(store, SOFT) == Look(120, spent=120)
+
+    async def test_a_redis_that_lost_the_mark_is_loaded_at_the_second_time(
+        self, store: RedisLimiter, own_redis_server: RedisServer
+    ) -> None:
+        await self.mark(store, "load_a")
+        async with redis_client(own_redis_server) as client:
+            await client.flushall()
+        await store.settle([spent(hold_now(SOFT), 70)])
+        await load(store, SOFT, spent=50, under_way=[UnderWay("load_a", 0)])
+        assert await look(store, SOFT) == Look(0, loaded=False)
+        await load(store, SOFT, spent=120, under_way=[UnderWay("load_a", 0)])
+        assert await look(store, SOFT) == Look(120, spent=120)
 
 
 @pytest.mark.parametrize("fault", ["frozen", "stopped"])

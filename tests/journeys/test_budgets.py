@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.app import key_desk
+from gateway.app.desks import key_desk
 from gateway.simulator.log import Completion
 from gateway.simulator.pace import Pace
 from gateway.simulator.simulator import Simulator
@@ -19,6 +19,7 @@ from gateway.wire.tokens import Tokenizer
 from tests.support.clock import ManualClock
 from tests.support.eventually import eventually
 from tests.support.house import UPSTREAM_KEY, Answer, House, hasten, house
+from tests.support.keys import OPERATOR
 from tests.support.policy_files import EVERYTHING, write_policies
 from tests.support.redis_server import RedisServer, running_redis
 from tests.support.wire import WireAnswer
@@ -327,7 +328,7 @@ async def test_a_strict_budget_is_never_overspent(tmp_path: Path, redis: RedisSe
 async def revoke(house_: House, name: str) -> None:
     async with key_desk(house_.settings) as desk:
         (key,) = [key for key in await desk.list() if key.name == name]
-        assert await desk.revoke(key.id)
+        await desk.revoke(key.id, by=OPERATOR, cut_streams=True)
 
 
 async def begun(house_: House, dialect: Dialect, number: int) -> "asyncio.Task[WireAnswer]":

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.app import key_desk
 from gateway.upstream.connection import MOST_HELD
 from tests.support.eventually import eventually
 from tests.support.house import House, hasten, house
+from tests.support.keys import revoke_key
 from tests.support.policy_files import EVERYTHING, write_policies
 from tests.unit.upstream.stand_in import Play, StandIn, chunked, standing_in, turn_over, whole
 
@@ -168,8 +168,7 @@ async def test_a_revoked_key_ends_also_what_nobody_waits_for(tmp_path: Path) -> 
     async with patient(BEGUN, ENDED) as (_, upstream), patient_house(tmp_path, upstream) as house_:
         await leave(house_, upstream, STREAM, seen=b"on and on")
         await turn_over()
-        async with key_desk(house_.settings) as desk:
-            await desk.revoke(house_.key[4:16])
+        await revoke_key(house_.settings, house_.key, cut_streams=True)
         line = await line_of(house_)
     assert (line.cause, line.source) == ("client_left", "partial")
 

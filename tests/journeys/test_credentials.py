@@ -1,16 +1,16 @@
 """Who asks: keys in each of their three places, and every way in which a key can fail to be one."""
 
 import sqlite3
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
 import pytest
 
-from gateway.app import key_desk
 from tests.support.clock import ManualClock
 from tests.support.command import run
 from tests.support.eventually import eventually
 from tests.support.house import UPSTREAM_KEY, Answer, House, hasten, house
+from tests.support.keys import make_key, revoke_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,8 +83,7 @@ async def test_a_key_of_another_gateway_is_refused_like_a_revoked_one(home: Hous
         answer = await asked_with(home, api_key=elsewhere.key)
     assert answer.status == 401
     revoked = await home.new_key("search", "soon-revoked")
-    async with key_desk(home.settings) as desk:
-        await desk.revoke(revoked[4:16])
+    await revoke_key(home.settings, revoked)
     refused = await asked_with(home, api_key=revoked)
     assert refused.error == answer.error
 
@@ -102,8 +101,7 @@ async def test_the_upstream_gets_the_gateways_key_and_no_other(home: House) -> N
 async def test_a_revoked_key_stops_within_a_second(tmp_path: Path) -> None:
     async with house(tmp_path, pause=hasten) as house_:
         assert (await house_.get("/models")).status == 200
-        async with key_desk(house_.settings) as desk:
-            await desk.revoke(house_.key[4:16])
+        await revoke_key(house_.settings, house_.key)
 
         async def is_refused() -> bool:
             return (await house_.get("/models")).status == 401
@@ -112,10 +110,9 @@ async def test_a_revoked_key_stops_within_a_second(tmp_path: Path) -> None:
 
 
 async def test_a_key_ends_on_its_day_even_in_the_middle_of_its_work(tmp_path: Path) -> None:
-    clock = ManualClock()
+    clock = ManualClock(now=time.time())  # it is made by today's calendar
     async with house(tmp_path, clock=clock) as house_:
-        async with key_desk(house_.settings) as desk:
-            key = await desk.create("search", "short", datetime.fromtimestamp(clock.now() + 30, UTC))
+        key = await make_key(house_.settings, "search", "short", expires_at=int(clock.now()) + 30)
         assert (await asked_with(house_, api_key=key)).status == 200
         clock.advance(30)
         answer = await asked_with(house_, api_key=key)

@@ -13,10 +13,10 @@ import aiohttp
 import msgspec
 import pytest
 
-from gateway.app import key_desk
 from gateway.settings import load_settings
 from tests.support.command import gateway, run
 from tests.support.house import PEPPER, UPSTREAM_KEY, House, house
+from tests.support.keys import make_key
 from tests.support.policy_files import SHIPPED, write_policies
 from tests.support.wire import Wire, connected
 from tests.unit.upstream.stand_in import StandIn, chunked, silence, standing_in
@@ -186,8 +186,7 @@ def settings_of(folder: Path, **more: str) -> dict[str, str]:
 
 
 async def a_key(environment: Mapping[str, str]) -> str:
-    async with key_desk(load_settings(environment)) as desk:
-        return await desk.create("search", "process", None)
+    return await make_key(load_settings(environment), "search", "process")
 
 
 async def told(process: asyncio.subprocess.Process, mark: str) -> list[str]:

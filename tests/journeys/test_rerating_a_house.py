@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gateway.app import load_policy_files
+from gateway.app.installation import load_policy_files
 from gateway.core.clock import SystemClock
 from gateway.core.policy import Unpriced
 from gateway.database.engine import open_database

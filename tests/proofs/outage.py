@@ -78,7 +78,7 @@ class Story:
     @property
     def perhaps_twice(self) -> int:
         """Exchanges that an emptied Redis may count twice: settled meanwhile, and told of after another
-        replica had the budget loaded. The ledger knew them already."""
+        replica had the budget loaded, or while it asked the ledger. That knew them already."""
         return self._settled(self.began, self.back) if self.fault.empties else 0
 
     @property

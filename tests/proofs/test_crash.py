@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from gateway.app import key_desk
 from gateway.database.engine import open_database
 from gateway.settings import load_settings
 from gateway.simulator.log import Log, SeenRequest
@@ -26,6 +25,7 @@ from tests.proofs.crowd import Crowd
 from tests.proofs.fleet import Keeper, fleet
 from tests.support.eventually import eventually
 from tests.support.house import PEPPER, UPSTREAM_KEY
+from tests.support.keys import make_key
 from tests.support.policy_files import write_policies
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.redis_server import RedisServer, running_redis
@@ -162,8 +162,7 @@ async def books_of(url: str) -> Books:
 
 
 async def key_of_a_client(environment: dict[str, str]) -> str:
-    async with key_desk(load_settings(environment)) as desk:
-        return await desk.create("search", "clients", None)
+    return await make_key(load_settings(environment), "search", "clients")
 
 
 def settings_of(folder: Path, url: str, redis: RedisServer) -> dict[str, str]:

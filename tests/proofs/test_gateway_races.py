@@ -22,7 +22,6 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from gateway.app import key_desk
 from gateway.core.policy import Counted
 from gateway.core.spending import Spending, SpendingQuery
 from gateway.database.engine import open_database
@@ -35,6 +34,7 @@ from tests.proofs.conftest import WORKERS
 from tests.support.command import gateway
 from tests.support.eventually import eventually
 from tests.support.house import ADMIN_TOKEN, PEPPER, UPSTREAM_KEY
+from tests.support.keys import make_key
 from tests.support.policy_files import write_policies
 from tests.support.redis_server import RedisServer
 
@@ -173,8 +173,8 @@ def left_by(sentence: str) -> float:
 @asynccontextmanager
 async def street(environment: Mapping[str, str]) -> AsyncIterator[Street]:
     """Gateways that listen; told to stop at the end, and gone when all is written."""
-    async with key_desk(load_settings(environment)) as desk:
-        keys = [await desk.create(team, "clients", None) for team in ("search", "poor")]
+    settings = load_settings(environment)
+    keys = [await make_key(settings, team, "clients") for team in ("search", "poor")]
     log: list[str] = []
     async with AsyncExitStack() as stack:
         processes = [

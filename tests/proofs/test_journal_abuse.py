@@ -24,7 +24,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, make_url
 
-from gateway.app import key_desk
 from gateway.core.errors import StoreUnavailable
 from gateway.database.engine import Database
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS
@@ -41,6 +40,7 @@ from tests.support.database import migrated, open_url
 from tests.support.disk import full_disk
 from tests.support.eventually import eventually
 from tests.support.house import PEPPER, UPSTREAM_KEY
+from tests.support.keys import make_key
 from tests.support.ledger_lines import a_settlement, an_admission
 from tests.support.ledgers import Told, a_ledger, begun
 from tests.support.policy_files import write_policies
@@ -379,8 +379,7 @@ async def test_gateways_that_end_and_start_while_postgresql_is_away_lose_and_dou
     simulator = Simulator(api_keys=frozenset({UPSTREAM_KEY}), pace=PACE)
     async with running(simulator, host="localhost") as upstream:
         environment = environment_of(tmp_path, url, upstream)
-        async with key_desk(load_settings(environment)) as desk:
-            key = await desk.create("search", "clients", None)
+        key = await make_key(load_settings(environment), "search", "clients")
         async with serving(environment) as one, serving(environment) as two:
             for each in (one, two):
                 await ask(each, key, count)

@@ -14,7 +14,7 @@ import msgspec
 from multidict import CIMultiDictProxy
 from sqlalchemy import Connection, Row, select
 
-from gateway.app import Gateway, assembled, key_desk
+from gateway.app.gateway import Gateway, assembled
 from gateway.background import Pause
 from gateway.core.clock import Clock
 from gateway.database.engine import open_database
@@ -24,6 +24,7 @@ from gateway.simulator.pace import Pace
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator
 from tests.support.eventually import eventually
+from tests.support.keys import make_key
 from tests.support.wire import Wire, WireAnswer, connected
 
 UPSTREAM_KEY = "sk-upstream-0123456789"
@@ -167,9 +168,8 @@ class House:
             await database.close()
         return rows
 
-    async def new_key(self, team: str, name: str) -> str:
-        async with key_desk(self.settings) as desk:
-            return await desk.create(team, name, None)
+    async def new_key(self, team: str, name: str, **more: Any) -> str:
+        return await make_key(self.settings, team, name, **more)
 
     async def _ask(self, method: str, address: str, **options: Any) -> Answer:
         async with self.http.request(method, address, **options) as answer:
@@ -217,8 +217,7 @@ async def house(
             **(environment or {}),
         }
         settings = load_settings(variables)
-        async with key_desk(settings) as desk:
-            key = await desk.create(team, "tests", None)
+        key = await make_key(settings, team, "tests")
         async with (
             assembled(settings, log_stream=log, clock=clock, pause=pause) as gateway,
             aiohttp.ClientSession() as http,

@@ -1,21 +1,36 @@
 """The real pipeline on memory stores: everything of a journey but its sockets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from gateway.accounting import Accounting
+from gateway.audit.refusals import RefusalTally
+from gateway.auth.front import FrontDoor
+from gateway.auth.interfaces import KeyStore, StoredKey
 from gateway.auth.keys.api_keys import hash_secret, new_key
 from gateway.auth.keys.authenticator import KeyAuthenticator
-from gateway.auth.interfaces import KeyStore, StoredKey
-from gateway.auth.keys.memory import MemoryKeyStore
+from gateway.auth.keys.memory import MemoryKeyStore, MemoryUseStore
+from gateway.auth.keys.uses import KeyUses
+from gateway.auth.network.identity import NetworkIdentity
+from gateway.auth.revocation.known import KnownRevocations
+from gateway.auth.tokens.authenticator import TokenAuthenticator
+from gateway.auth.tokens.exchange import TokenExchange
+from gateway.auth.tokens.exchanged import ExchangedKeys
+from gateway.auth.tokens.fetching import NotFetched
+from gateway.auth.tokens.key_sets import KeySets
+from gateway.auth.tokens.verifier import TokenVerifier
 from gateway.background import Job
+from gateway.core.actor import Act
 from gateway.core.exchange import Exchange
+from gateway.core.identity import Identity, Issuer
 from gateway.core.policy import AllowList, Catalogue, Model, Policy, Price, Rates
 from gateway.draining import Draining
 from gateway.expectation import Expectations
+from gateway.explaining import Recent
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.demands import Demands
@@ -74,6 +89,15 @@ def a_completion() -> MemoryAnswer:
     return MemoryAnswer(msgspec.json.encode(COMPLETION))
 
 
+async def _nothing(issuer: Issuer, url: str) -> bytes:
+    """No issuer publishes anything here."""
+    raise NotFetched("nothing is published")
+
+
+def _unsaid(name: str, trouble: str | None) -> None:
+    """Who is told of issuers here."""
+
+
 class Journey:
     """One gateway without sockets, and a key of its team `search`."""
 
@@ -118,19 +142,45 @@ class Journey:
             on_charged=self.charged.extend,
         )
         tokenizer, self.outputs = Tokenizer(), TypicalOutputs()
-        self.authenticator = KeyAuthenticator(store=self.keys, pepper=PEPPER, clock=self.clock)
+        self.revocations = KnownRevocations()
+        self.acts: list[Act] = []
+        uses = KeyUses(store=MemoryUseStore(), clock=self.clock)
+        self.authenticator = KeyAuthenticator(
+            store=self.keys,
+            pepper=PEPPER,
+            clock=self.clock,
+            revocations=self.revocations,
+            uses=uses,
+            address_of=attrgetter("peer"),
+            refuse_after=0.0,
+        )
+        identity, nobody = Identity(), KeySets(clock=self.clock, fetch=_nothing, on_change=_unsaid)
+        verifier = TokenVerifier(identity=lambda: identity, key_sets=nobody, clock=self.clock)
+        exchanged = ExchangedKeys(pepper=PEPPER, clock=self.clock, revocations=self.revocations)
+        tokens = TokenAuthenticator(
+            identity=lambda: identity, verifier=verifier, revocations=self.revocations, clock=self.clock
+        )
+        front = FrontDoor(
+            keys=self.authenticator,
+            tokens=tokens,
+            exchanged=exchanged,
+            network=NetworkIdentity(
+                identity=lambda: identity, revocations=self.revocations, clock=self.clock
+            ),
+            identity=lambda: identity,
+        )
         self.oversight = Oversight(
             reservations=self.reservations,
-            authenticator=self.authenticator,
+            revocations=self.revocations,
             watch=self.watch,
             metrics=self.metrics,
-            clock=self.clock,
         )
+        self.recent = Recent()
         self.pipeline = Pipeline(
             clock=self.clock,
             gate=self.gate,
             endpoints=endpoint_table(),
-            authenticator=self.authenticator,
+            authenticator=front,
             policies=self.book,
             refusals=refusals,
             local_answers=LocalAnswers(
@@ -152,18 +202,32 @@ class Journey:
             relay=Relay(clock=self.clock, watch=self.watch),
             oversight=self.oversight,
             draining=Draining(),
+            token_exchange=TokenExchange(
+                verifier=verifier, exchanged=exchanged, revocations=self.revocations, clock=self.clock
+            ),
+            recent=self.recent,
+            refusal_tally=RefusalTally(record=self._record, replica="replica_1"),
             tokenizer=tokenizer,
             metrics=self.metrics,
             log=self.log.logger,
         )
 
+    async def _record(self, acts: Sequence[Act]) -> None:
+        self.acts += acts
+
     async def key(self, team: str = "search", **changes: Any) -> str:
         """A new key of the team."""
         key_id, key = new_key()
         stored = StoredKey(
-            id=key_id, team=team, name=key_id, secret_hash=hash_secret(PEPPER, key), created_at=0, **changes
+            id=key_id,
+            team=team,
+            name=key_id,
+            secret_hash=hash_secret(PEPPER, key),
+            created_at=0,
+            issued_at=0,
+            **changes,
         )
-        await self.keys.add(stored)
+        await self.keys.add(stored, Act("cli:tests", "key.created", f"key:{key_id}"))
         return key
 
     async def request(

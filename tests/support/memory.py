@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from gateway.core.attempt import Attempt
 from gateway.core.errors import ClientLeft, ErrorCode, Refused, StoreUnavailable, UpstreamFailed
-from gateway.core.incoming import HeaderList
+from gateway.core.incoming import Certificate, HeaderList
 from gateway.core.policy import Model
 from gateway.core.spending import Spending
 from gateway.core.usage_question import UsageQuestion, UsageSum
@@ -198,12 +198,16 @@ class MemoryIncoming:
         path: str = "/v1/chat/completions",
         query: str = "",
         headers: Mapping[str, str] | None = None,
+        peer: str = "127.0.0.1",
+        certificate: Certificate | None = None,
     ) -> None:
         self._portions = portions
         self.method = method
         self.path = path
         self.query = query
         self.headers: CIMultiDict[str] = CIMultiDict(headers or {})
+        self.peer = peer
+        self.certificate = certificate
         self.was_read = False
 
     async def body(self, limit: int) -> AsyncIterator[bytes]:

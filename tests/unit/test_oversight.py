@@ -1,4 +1,4 @@
-"""Streams that outgrow what is held for them, and streams whose key is revoked."""
+"""Streams that outgrow what is held for them, and streams whose credential is revoked."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.auth.interfaces import StoredKey
-from gateway.auth.keys.memory import MemoryKeyStore
+from gateway.auth.interfaces import Revocation, RevocationKind
+from gateway.auth.revocation.known import KnownRevocations
 from gateway.core.attempt import Attempt, Cause
 from gateway.core.decision import Mode
 from gateway.core.errors import ErrorCode, Refused, StoreUnavailable
@@ -30,7 +30,7 @@ from gateway.core.usage import UsageSource
 from gateway.limits.demands import bucket_of, demand_of
 from gateway.limits.interfaces import Demand, Look, More
 from gateway.limits.memory.limiter import MemoryLimiter
-from gateway.oversight import ASKING_SECONDS, MARGIN, STEP
+from gateway.oversight import MARGIN, STEP, Oversight
 from gateway.upstream.interfaces import Outgoing
 from tests.support.clock import ManualClock
 from tests.support.journey import CHAT, Journey, a_policy
@@ -65,23 +65,6 @@ class Limits(MemoryLimiter):
         if self.away:
             raise StoreUnavailable("away")
         return await super().extend(mores)
-
-
-class Keys(MemoryKeyStore):
-    """Remembers what it was asked, can be slow, and away."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-        self.away = False
-        self.wait: Callable[[], None] = lambda: None
-
-    async def find(self, key_id: str) -> StoredKey | None:
-        self.asked.append(key_id)
-        self.wait()
-        if self.away:
-            raise StoreUnavailable("away")
-        return await super().find(key_id)
 
 
 class Live(MemoryAnswer):
@@ -135,12 +118,20 @@ class Desk:
 
     def __init__(self, *budgets: Budget, limits: tuple[Limit, ...] = (), **policy_of: Any) -> None:
         self.clock = ManualClock()
-        self.keys = Keys()
         self.limits = Limits(self.clock)
         policy = a_policy(budgets=budgets, limits=limits, **policy_of)
-        self.journey = Journey(policy=policy, limiter=self.limits, keys=self.keys, clock=self.clock)
+        self.journey = Journey(policy=policy, limiter=self.limits, clock=self.clock)
         self.upstreams = LiveUpstreams()
-        self.journey.pipeline = replace(self.journey.pipeline, upstreams=self.upstreams)
+        self.revocations = KnownRevocations()
+        self.oversight = Oversight(
+            reservations=self.journey.reservations,
+            revocations=self.revocations,
+            watch=self.journey.watch,
+            metrics=self.journey.metrics,
+        )
+        self.journey.pipeline = replace(
+            self.journey.pipeline, upstreams=self.upstreams, oversight=self.oversight
+        )
 
     async def stream(self, key: str | None = None, **members: Any) -> "Stream":
         """One on its way."""
@@ -157,7 +148,7 @@ class Desk:
     async def tick(self) -> None:
         """A second later."""
         self.clock.advance(1)
-        await self.journey.oversight.tick()
+        await self.oversight.tick()
         await turns()
 
     async def looks(self, budget: Budget = BUDGET) -> Look:
@@ -452,110 +443,87 @@ async def test_when_the_store_is_back_a_stream_holds_all_that_it_spent_meanwhile
     await stream.ends()
 
 
-# A key that is revoked.
+# A credential that is revoked.
 
 
-async def revoke(desk: Desk, stream: Stream) -> None:
-    """And everybody is told."""
+def revoke(desk: Desk, stream: Stream, *, cut_streams: bool = True) -> None:
+    """The key of this stream; it is known at once."""
     assert stream.exchange.principal is not None
-    await desk.keys.revoke(stream.exchange.principal.key_id, 1)
-    await desk.journey.authenticator.refresh()
-    desk.keys.asked.clear()
+    value = stream.exchange.principal.key_id
+    until = int(desk.clock.now())
+    desk.revocations.replace(
+        [Revocation("rev_1", RevocationKind.KEY, value, 0, until, until * 1000, "ops", "", cut_streams)]
+    )
 
 
-async def told(desk: Desk) -> None:
-    """That nothing of the past matters."""
-    await desk.journey.authenticator.refresh()
-    await desk.tick()
-    desk.keys.asked.clear()
-
-
-async def test_a_stream_whose_key_is_revoked_ends() -> None:
+async def test_a_stream_whose_credential_is_revoked_ends() -> None:
     desk = Desk()
     stream = await desk.stream()
     await stream.says(50)
-    await revoke(desk, stream)
+    revoke(desk, stream)
     await desk.tick()
     error = await stream.error()
     assert isinstance(error, Refused)
-    assert (error.code, error.message) == (ErrorCode.INVALID_API_KEY, "The key was revoked.")
+    assert (error.code, error.rule) == (ErrorCode.INVALID_API_KEY, "auth.revocation")
+    assert error.message == "The credential of this request was revoked."
     assert (stream.exchange.outcome, stream.exchange.status) == (Outcome.CUT, 200)
     (settlement,) = desk.journey.ledger.settled
     assert (settlement.cause, settlement.usage.output_tokens) == (Cause.REVOKED, 50)
 
 
-async def test_all_streams_of_the_key_end_and_no_others() -> None:
+async def test_it_ends_at_once_when_it_is_told_to_be_so() -> None:
+    desk = Desk()
+    stream = await desk.stream()
+    revoke(desk, stream)
+    desk.oversight.cut_revoked()
+    assert isinstance(await stream.error(), Refused)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_stream_goes_on_when_nobody_asked_for_its_end(times: int) -> None:
+    desk = Desk()
+    stream = await desk.stream()
+    revoke(desk, stream, cut_streams=False)
+    for _ in range(times):
+        await desk.tick()
+    await stream.ends()
+    assert stream.exchange.outcome is Outcome.SERVED
+
+
+async def test_all_streams_of_the_credential_end_and_no_others() -> None:
     desk = Desk()
     key = await desk.journey.key()
     streams = [await desk.stream(key), await desk.stream(), await desk.stream(key)]
-    await revoke(desk, streams[0])
-    await desk.tick()
+    revoke(desk, streams[0])
+    desk.oversight.cut_revoked()
+    await turns()
     assert [stream.task.done() for stream in streams] == [True, False, True]
-    assert len(desk.keys.asked) == 2
     for stream in (streams[0], streams[2]):
         await stream.error()
     await streams[1].ends()
 
 
-async def test_while_no_key_changes_nobody_is_asked() -> None:
-    desk = Desk()
-    stream = await desk.stream()
-    await told(desk)
-    for _ in range(3):
-        await desk.tick()
-    assert desk.keys.asked == []
-    await stream.ends()
-
-
-async def test_after_a_change_each_key_is_asked_for_once() -> None:
-    desk = Desk()
-    stream = await desk.stream()
-    await told(desk)
-    await desk.journey.key()
-    await desk.journey.authenticator.refresh()
-    for _ in range(3):
-        await desk.tick()
-    assert len(desk.keys.asked) == 1
-    assert not stream.task.done()
-    await stream.ends()
-
-
-async def test_a_key_that_was_revoked_before_its_answer_began_ends_it_too() -> None:
+async def test_a_credential_that_was_revoked_before_its_answer_began_ends_it_too() -> None:
     desk = Desk()
     desk.upstreams.begin.clear()
     stream = await desk.stream()
-    desk.clock.advance(1)
-    await revoke(desk, stream)
-    await desk.tick()
-    assert desk.keys.asked == []
+    revoke(desk, stream)
+    desk.oversight.cut_revoked()
     desk.upstreams.begin.set()
     await turns()
     await desk.tick()
     assert isinstance(await stream.error(), Refused)
 
 
-async def test_while_keys_cannot_be_looked_up_a_stream_goes_on_and_is_asked_for_again() -> None:
-    desk = Desk()
+async def test_a_stream_that_has_used_up_its_budget_and_its_credential_ends_for_the_credential() -> None:
+    desk = Desk(SMALL)
     stream = await desk.stream()
-    await revoke(desk, stream)
-    desk.keys.away = True
+    await stream.says(400)
+    revoke(desk, stream)
     await desk.tick()
-    assert not stream.task.done()
-    desk.keys.away = False
-    await desk.tick()
-    assert isinstance(await stream.error(), Refused)
-
-
-async def test_one_look_asks_for_a_bounded_time_and_the_next_for_the_rest() -> None:
-    desk = Desk()
-    streams = [await desk.stream() for _ in range(4)]
-    for stream in streams:
-        await revoke(desk, stream)
-    desk.keys.wait = lambda: desk.clock.advance(ASKING_SECONDS)
-    await desk.tick()
-    assert [stream.task.done() for stream in streams] == [True, True, False, False]
-    await desk.tick()
-    assert [type(await stream.error()) for stream in streams] == [Refused] * 4
+    error = await stream.error()
+    assert isinstance(error, Refused)
+    assert error.code is ErrorCode.INVALID_API_KEY
 
 
 async def test_what_is_over_is_overseen_no_longer() -> None:
@@ -563,6 +531,6 @@ async def test_what_is_over_is_overseen_no_longer() -> None:
     stream = await desk.stream()
     await stream.says(250)
     await stream.ends()
-    await revoke(desk, stream)
+    revoke(desk, stream)
     await desk.tick()
-    assert (desk.limits.asked, desk.keys.asked) == ([], [])
+    assert desk.limits.asked == []

@@ -495,7 +495,7 @@ async def refused_by(plan: Plan) -> tuple[GatewayError, MemoryIncoming]:
 async def refuse_for_rate(journey: Journey, key: str) -> None:
     """As if the key had just asked once too often."""
     principal = await journey.pipeline.authenticator.authenticate(
-        MemoryIncoming(headers={"authorization": f"Bearer {key}"}).headers
+        MemoryIncoming(headers={"authorization": f"Bearer {key}"})
     )
     if isinstance(principal, Principal):
         policy = replace(journey.book.policy_set.teams["search"].policy, limits=(one_request(),))

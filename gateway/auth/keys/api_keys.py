@@ -46,9 +46,19 @@ def name_in(subject: str) -> str:
 
 def new_key() -> tuple[str, str]:
     """A key's public id, and the key itself: to be shown once, and kept nowhere."""
-    key_id = _random(_ID)
+    key_id = new_key_id()
+    return key_id, key_with(key_id)
+
+
+def new_key_id() -> str:
+    """A public id alone: for a key whose holders have it already."""
+    return _random(_ID)
+
+
+def key_with(key_id: str) -> str:
+    """A key of this id, with a secret that nobody has seen: to be shown once, and kept nowhere."""
     body = f"{PREFIX}{key_id}_{_random(_SECRET)}"
-    return key_id, body + checksum(body)
+    return body + checksum(body)
 
 
 def parse_key(text: str) -> ParsedKey | None:

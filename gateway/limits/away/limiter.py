@@ -6,7 +6,7 @@ Redis is charged with the sums. Nothing in this file waits.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple, cast
 
@@ -94,12 +94,14 @@ class AwayLimiter:
             self._since = None
             self._shares.end(self._now() + int(seconds * MICRO))
 
-    def forget(self) -> None:
+    def forget(self) -> list[Spent]:
         """Redis came back empty, and is told of budgets by the ledger. What was reserved here is as good as
-        reserved there from now on: unknown to Redis in both cases, and charged when it is settled."""
+        reserved there from now on: unknown to Redis in both cases, and charged when it is settled.
+
+        What was spent of budgets is told at once all the same: another replica may have loaded one before the
+        ledger knew of it. If none has, the one that does lets Redis forget it."""
         self._here.clear()
-        self._sums.clear()
-        self._slices.forget()
+        return self._take_sums() + self._slices.forget()
 
     # While Redis decides.
 
@@ -192,15 +194,20 @@ class AwayLimiter:
 
     def dues(self) -> list[Spent]:
         """What is to be charged to Redis, each under an id of its own. Told once."""
-        dues = self._shares.dues(self._now())
-        dues += self._sums.values()
-        self._sums.clear()
-        charges = [Spent(Hold(new_id("away", self._clock), (demand,)), (amount,)) for demand, amount in dues]
-        return charges + self._slices.finished()
+        rates = self._charges(self._shares.dues(self._now()))
+        return rates + self._take_sums() + self._slices.finished()
 
     def debts(self) -> list[tuple[Demand, int]]:
         """What rates in Redis still owe of what they were last known to owe, for RemoteLimiter.restore."""
         return self._shares.debts(self._now())
+
+    def _take_sums(self) -> list[Spent]:
+        sums = self._charges(self._sums.values())
+        self._sums.clear()
+        return sums
+
+    def _charges(self, dues: Iterable[tuple[Demand, int]]) -> list[Spent]:
+        return [Spent(Hold(new_id("away", self._clock), (demand,)), (amount,)) for demand, amount in dues]
 
     def _now(self) -> int:
         return int(self._clock.monotonic() * MICRO)

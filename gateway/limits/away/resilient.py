@@ -167,7 +167,7 @@ class ResilientLimiter:
         """Tell that this replica lives, and keep its slices. Does nothing while the store is away."""
         if not self._circuit.is_open:
             with suppress(StoreUnavailable):
-                if await self._meet():
+                if await self._meet(hears=True):
                     await self._on_return()
                 await self._keep_slices()
 
@@ -257,6 +257,8 @@ class ResilientLimiter:
                 await self._go_on_after_good_probe()
             return
         self._work.clear()  # before the rest, of which anything may be new while this waits
+        if await self._meet():  # what a lost Redis was to undo must not reach the one in its place
+            await self._on_return()
         self._owed.add(self._away.dues())
         await self._owed.deliver()
         self._away.end(0.0)
@@ -278,16 +280,17 @@ class ResilientLimiter:
         self._on_change(False, f"{self._breaker.good_probes} good probes")
         await self._on_return()
 
-    async def _meet(self) -> bool:
-        """Tell that we live. True: the store had lost everything, and has been told what we remember."""
+    async def _meet(self, *, hears: bool = False) -> bool:
+        """Tell that we live. True: the store had lost everything, and has been told what we remember.
+        `hears`: whether a second has passed since the last time; on a return others may not be back yet."""
         pulse = await self._watch.over(self._primary.beat(self._replica))
         self._on_clock(pulse.now - self._clock.now())
-        if not self._circuit.is_open:  # on a return the others may not have been heard of yet
+        if hears:
             self._membership.hear(pulse.share)
         if pulse.emptied:
             self._lost = True
-            self._away.forget()
             self._owed.drop_empty()
+            self._owe(self._away.forget())
             self._on_emptied()
         if not self._lost:
             self._away.confirm()

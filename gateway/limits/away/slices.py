@@ -143,10 +143,11 @@ class Slices:
             if kept is not None:
                 kept.renewed = at
 
-    def forget(self) -> None:
-        """Redis has lost them all."""
+    def forget(self) -> list[Spent]:
+        """Redis has lost them all. The settlements of those of which something was spent."""
+        ended = [self._end(bucket) for bucket in list(self._spent)]
         self._slices.clear()
-        self._spent.clear()
+        return ended
 
     # While it is away.
 

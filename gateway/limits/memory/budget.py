@@ -4,12 +4,13 @@ What is held is the sum of what each holder holds, and each has a lease; one tha
 whoever comes next. Windows go by the calendar; leases by ticks, which are microseconds that never jump.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.core.spending import Spending
+from gateway.core.spending import Spending, UnderWay
 from gateway.limits.budget import MOST, Edges, State, Window, carried
-from gateway.limits.interfaces import Look
+from gateway.limits.interfaces import LOAD, Look
 from gateway.limits.memory.leases import Leases, shown
 from gateway.limits.verdict import Fit
 
@@ -21,7 +22,7 @@ _SLICE: Final = "slice:"
 class MemoryBudget:
     """What is spent and held of a budget, and by whom."""
 
-    __slots__ = ("_clock", "_ends", "_exchanges", "_settled", "_slices", "_state")
+    __slots__ = ("_clock", "_ends", "_exchanges", "_marks", "_settled", "_slices", "_state")
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -30,13 +31,15 @@ class MemoryBudget:
         self._exchanges = Leases()
         self._slices = Leases()
         self._settled: dict[str, int] = {}
-        """What was spent by exchanges that were settled before it was loaded."""
+        """What was spent by exchanges that were settled before it was loaded, in their order."""
+        self._marks: dict[str, int] = {}
+        """How many those were when a load asked the ledger, by its id."""
         self._ends = 0.0
         """When it may be forgotten, if nothing is held."""
 
     def __len__(self) -> int:
-        """How many holders and settlements are remembered."""
-        return len(self._exchanges) + len(self._slices) + len(self._settled)
+        """How many holders, settlements and marks are remembered."""
+        return len(self._exchanges) + len(self._slices) + len(self._settled) + len(self._marks)
 
     def mine(self, holder: str) -> int:
         """What this one holds."""
@@ -93,14 +96,20 @@ class MemoryBudget:
         return self._now(edges) is not None
 
     def load(self, spending: Spending, lease_ends: int, edges: Edges) -> None:
-        """Begin with what the ledger says."""
-        spent = spending.spent
-        for holder, amount in spending.under_way:
-            if holder in self._settled:
-                spent += self._settled[holder]
-            elif amount and not self.mine(holder):
+        """Begin with what the ledger says, or leave the mark of who asks it."""
+        spent, under_way = spending
+        since = self._asked_at(under_way)
+        if since is None:
+            return
+        missing = {holder for holder, _ in under_way}
+        for number, (holder, amount) in enumerate(self._settled.items()):
+            if number >= since or holder in missing:
+                spent += amount
+        for holder, amount in under_way:
+            if amount and holder not in self._settled and not self.mine(holder):
                 self._leases(holder).begin(holder, amount, lease_ends)
         self._settled.clear()
+        self._marks.clear()
         set_aside = self._slices.held
         self._state = State(edges[1], min(spent, MOST), self._exchanges.held + set_aside, set_aside)
         self._ends = _forgotten_at(edges)
@@ -128,6 +137,16 @@ class MemoryBudget:
             return False
         self.take_back_ended(tick)
         return not self._exchanges and not self._slices
+
+    def _asked_at(self, under_way: Sequence[UnderWay]) -> int | None:
+        """How many were settled before this load asked the ledger. None: it leaves its mark now."""
+        load_id = under_way[0].exchange_id if under_way else ""
+        if not load_id.startswith(LOAD):
+            return len(self._settled)
+        if load_id in self._marks:
+            return self._marks[load_id]
+        self._marks[load_id] = len(self._settled)
+        return None
 
     def _now(self, edges: Edges) -> State | None:
         return carried(self._state, edges, self._clock.now())

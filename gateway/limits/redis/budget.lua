@@ -4,9 +4,12 @@
 --   start, spent     the window, by the second at which it began, and what was spent in it; neither before it is loaded
 --   held, aside      what is held, and how much of that in slices
 --   h:ex_01a2…       what this exchange holds of it (or this slice: its id begins with "slice:")
---   w:ex_01a2…       what this exchange has spent of it, when it was settled before the budget was loaded
+--   w:ex_01a2…       what this exchange has spent of it, when it was settled before the budget was loaded; and the how
+--                    manieth such settlement it was
+--   early            how many there were, ever
 --   example          HGETALL {search}:team-day:dollars:team=search
 --                    start 1795046400  spent 31000000  held 1200  h:ex_01a2… 1200
+--                    or, before it is loaded, held 0  early 3  w:ex_01a2… "950 3"
 -- Its leases are a sorted set of those ids by the microsecond at which their lease ends. What is held is more than 0.
 --
 -- Law: held is the sum of h:, and each has a lease. What is held under a lease that has ended is taken back by whoever

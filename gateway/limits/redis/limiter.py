@@ -14,6 +14,7 @@ from gateway.core.spending import Spending
 from gateway.limits.bucket import MICRO, Rate
 from gateway.limits.demands import name_of
 from gateway.limits.interfaces import (
+    LOAD,
     MOST_SHOWN,
     Charged,
     Demand,
@@ -110,9 +111,13 @@ class RedisLimiter:
         await self._send([self._call_with_lease(self._renew, hold) for hold in leased])
 
     async def load(self, demand: Demand, spending: Spending) -> None:
-        under_way = chain.from_iterable((each.exchange_id, str(each.amount)) for each in spending.under_way)
-        args = [_words(demand, 0), str(spending.spent), self._lease_us, *under_way]
-        await self._scripts.call(ScriptCall(self._load, _kept_in(demand), args))
+        spent, under_way = spending
+        keys = _kept_in(demand)
+        if under_way and under_way[0].exchange_id.startswith(LOAD):
+            keys = *keys, _record(demand.bucket, under_way[0].exchange_id)
+        args = [_words(demand, 0), self._forget_ms, str(spent), self._lease_us]
+        args += chain.from_iterable((each.exchange_id, str(each.amount)) for each in under_way)
+        await self._scripts.call(ScriptCall(self._load, keys, args))
 
     async def look(self, demands: Sequence[Demand]) -> Sequence[Look]:
         most = str(MOST_SHOWN)
@@ -173,11 +178,16 @@ def _script(*texts_and_file: str) -> Script:
 def _keys(hold: Hold) -> list[str]:
     """The exchange's record, the demands' buckets, and the leases of those that are budgets."""
     demands = hold.demands
-    tag = demands[0].bucket.partition("}")[0]
-    keys = [f"{tag}}}:exchange:{hold.exchange_id}"]
+    keys = [_record(demands[0].bucket, hold.exchange_id)]
     keys += [demand.bucket for demand in demands]
     keys += [demand.bucket + _LEASES for demand in demands if demand.window is not None]
     return keys
+
+
+def _record(bucket: str, exchange_id: str) -> str:
+    """Where something is remembered of an exchange, or a load, beside this bucket."""
+    tag = bucket.partition("}")[0]
+    return f"{tag}}}:exchange:{exchange_id}"
 
 
 def _kept_in(demand: Demand) -> tuple[str, ...]:

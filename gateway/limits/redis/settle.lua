@@ -42,7 +42,8 @@ local function settle_budget(demand, index)
   if demand.mine > 0 then give_back(demand) end
   if not demand.loaded then
     redis.call('HDEL', demand.bucket, 'start', 'spent')
-    redis.call('HSET', demand.bucket, 'held', demand.held, 'w:' .. id, demand.cost)
+    local number = redis.call('HINCRBY', demand.bucket, 'early', 1)
+    redis.call('HSET', demand.bucket, 'held', demand.held, 'w:' .. id, string.format('%.0f %.0f', demand.cost, number))
     keep(demand, now)
   elseif demand.mine > 0 or demand.cost > 0 then
     if demand.begins then keep(demand, now) end

@@ -1,140 +1,187 @@
-"""The operators' listener: what is open, what wants the token, and what it answers."""
+"""The operators' listener: what is open, who may ask for what, and what is said of what goes wrong. The
+matrix of roles is made of the table of operations.
+"""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pytest
-from aiohttp import ClientResponse
-from aiohttp.test_utils import TestClient
+from aiohttp import ClientResponse, web
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from gateway.admin.limits_page import LimitsPage
+from gateway.admin.about_page import AboutPage
+from gateway.admin.operations import OPERATIONS, Operation
 from gateway.admin.operators import Operators
-from gateway.admin.organization_page import OrganizationPage
-from gateway.auth.keys.memory import MemoryKeyStore
-from gateway.core.errors import StoreUnavailable
-from gateway.core.policy import Catalogue, Policy
-from gateway.local_answers import LocalAnswers
-from gateway.metering.interfaces import Admission, UsageRow
-from gateway.metering.reports.turns import Turns
-from gateway.policies.policy_set import PolicySet, TeamPolicies
-from gateway.telemetry.metrics import Metrics
-from tests.support.clock import ManualClock
-from tests.support.limit_store import LimitStore
-from tests.support.memory import MemoryUsage
+from gateway.admin.sign_in import AdminToken
+from gateway.auth.interfaces import StoredKey
+from gateway.auth.keys.checks import NewKey
+from gateway.core.actor import Actor, Role
+from tests.support.operators import ADMINS, AN_IMPORTED, Client, OperatorsHouse, by, problem
 
-TOKEN = "a token for tests only"
-ENTRY = {"authorization": f"Bearer {TOKEN}"}
-DAY = 24 * 3600 * 1000
-ROW = UsageRow(
-    group=("search",),
-    attempts=2,
-    input_tokens=90,
-    cached_tokens=30,
-    output_tokens=11,
-    reasoning_tokens=5,
-    images=0,
-    audio_milliseconds=0,
-    characters=0,
-    cost=1234,
-    unpriced=0,
-    estimated=1,
+OPS = Actor("token:ops", Role.OPERATOR)
+
+
+class Sample(NamedTuple):
+    """How an operation is asked for, about a team."""
+
+    other: int
+    """What somebody of another team is answered."""
+    query: Mapping[str, str] = {}
+    body: Mapping[str, Any] | None = None
+
+
+class About(NamedTuple):
+    """What is asked about."""
+
+    team: str
+    key: str
+    request: str
+
+
+NOTHING = About("nosuch", "nosuchkeyyet", "req_nosuch")
+"""There is none such."""
+
+_TEAM = {"team": "{team}"}
+_ORGANIZATION = Sample(403, {"start_time": "1794000000"})
+
+SAMPLES: Mapping[str, Sample] = {
+    "me": Sample(200),
+    "document": Sample(200),
+    "teams": Sample(200),
+    "team": Sample(404),
+    "policy": Sample(403),
+    "keys": Sample(404, _TEAM),
+    "create_key": Sample(422, body={"team": "{team}", "name": "new"}),
+    "import_key": Sample(422, body={"team": "{team}", "name": "old", "sha256": AN_IMPORTED}),
+    "key": Sample(404),
+    "rotate_key": Sample(404, body={"overlap_seconds": 60}),
+    "disable_key": Sample(404),
+    "enable_key": Sample(404),
+    "revoke_key": Sample(404, body={"reason": "lost"}),
+    "revocations": Sample(200),
+    "revoke": Sample(422, body={"kind": "team", "value": "{team}"}),
+    "usage": Sample(404, _TEAM),
+    "limits": Sample(404, _TEAM),
+    "explain": Sample(404),
+    "rehearse": Sample(422, body={"team": "{team}", "path": "/v1/chat/completions", "body": {}}),
+    "refusals": Sample(404, _TEAM),
+    "audit": Sample(403, _TEAM),
+    "verify_audit": Sample(403),
+    **{each.name: _ORGANIZATION for each in OPERATIONS if each.reads_query_itself},
+}
+EVERY = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+
+
+async def a_key(house: OperatorsHouse, team: str = "search", name: str = "web") -> tuple[StoredKey, str]:
+    return await house.desk.create(NewKey(team=team, name=name), OPS)
+
+
+async def of_search(house: OperatorsHouse) -> About:
+    """What the team `search` has."""
+    key, _ = await a_key(house)
+    return About("search", key.id, "req_1")
+
+
+async def ask(
+    client: Client, operation: Operation, about: About, headers: Mapping[str, str]
+) -> ClientResponse:
+    """As its sample says."""
+    sample = SAMPLES[operation.name]
+    path = operation.path.format(team=about.team, key_id=about.key, request_id=about.request)
+    query = _filled(sample.query, about)
+    body = None if sample.body is None else _filled(sample.body, about)
+    return await client.request(operation.method, path, params=query, json=body, headers=dict(headers))
+
+
+def _filled(sample: Mapping[str, Any], about: About) -> dict[str, Any]:
+    return {name: about.team if value == "{team}" else value for name, value in sample.items()}
+
+
+# Who may what.
+
+
+def test_every_operation_has_its_sample() -> None:
+    assert SAMPLES.keys() == {operation.name for operation in OPERATIONS}
+
+
+@EVERY
+@pytest.mark.parametrize("name", ["ops", "viewer", "auditor", "search-lead"])
+async def test_an_operation_is_done_for_its_roles_alone(
+    client: Client, house: OperatorsHouse, operation: Operation, name: str
+) -> None:
+    answer = await ask(client, operation, await of_search(house), by(name))
+    allowed = ADMINS[name].role in operation.roles
+    assert answer.status == (operation.status if allowed else 403)
+    if not allowed:
+        told = (await problem(answer))["detail"]
+        assert all(f"`{role}`" in told for role in operation.roles)
+
+
+@EVERY
+async def test_what_is_another_teams_is_for_a_team_admin_as_if_it_were_not(
+    client: Client, house: OperatorsHouse, operation: Operation
+) -> None:
+    about = await of_search(house)
+    before = len(house.keys.acts), list(house.revocations.revocations)
+    theirs = await ask(client, operation, about, by("ads-lead"))
+    nobodys = await ask(client, operation, NOTHING, by("ads-lead"))
+    assert (theirs.status, nobodys.status) == (SAMPLES[operation.name].other,) * 2
+    told, retold = await theirs.json(), await nobodys.json()
+    for each in (told, retold):
+        each.pop("request_id", None)
+    assert str(told).replace("`search`", "`nosuch`") == str(retold)
+    assert (len(house.keys.acts), house.revocations.revocations) == before
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": f"Bearer {ADMINS['ops'].token.get_secret_value()}x"},
+        {"cookie": "gateway_session=wrong"},
+    ],
 )
+async def test_nothing_is_done_for_whoever_is_not_signed_in(
+    client: Client, house: OperatorsHouse, operation: Operation, headers: Mapping[str, str]
+) -> None:
+    answer = await ask(client, operation, await of_search(house), headers)
+    told = await problem(answer)
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert "canary" not in str(told)
 
 
-class MemoryReports:
-    """Implements `UsageReports` with rows that are known beforehand."""
-
-    def __init__(self) -> None:
-        self.rows: Sequence[UsageRow] = [ROW]
-        self.asked: list[tuple[tuple[str, ...], int | None, int | None]] = []
-        self.away = False
-
-    async def usage(
-        self,
-        by: Sequence[str],
-        since: int | None,
-        until: int | None,
-        only: Mapping[str, str] = MappingProxyType({}),
-    ) -> Sequence[UsageRow]:
-        if self.away:
-            raise StoreUnavailable("the password is hush")
-        if not set(by) <= {"team", "model", "key", "day", "endpoint"}:
-            raise ValueError("there is no such group")
-        self.asked.append((tuple(by), since, until))
-        return self.rows
-
-    async def unsettled(self) -> Sequence[Admission]:
-        return []
+@pytest.mark.parametrize(
+    "path", ["/admin", "/admin/nothing", "/%61dmin/usage", "/%761/organization/costs", "/v1/x"]
+)
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ", "Bearer \udcff", "canary-token-of-ops"])
+async def test_nor_is_anybody_told_what_there_is(client: Client, path: str, authorization: str) -> None:
+    raw = authorization.encode("utf-8", "surrogateescape").decode("latin-1")
+    assert (await client.get(path, headers={"authorization": raw})).status == 401
 
 
-def limits_page() -> LimitsPage:
-    """What is left of a team that nothing limits."""
-    catalogue = Catalogue(models={})
-    teams = {"search": TeamPolicies(Policy(team="search", version="5f3c", catalogue=catalogue))}
-    return LimitsPage(
-        policies=lambda: PolicySet("5f3c", catalogue, teams),
-        keys=MemoryKeyStore(),
-        overview=LimitStore().overview(ManualClock()),
-    )
+@pytest.mark.parametrize("given", ["Bearer ", "Bearer", "Bearer None"])
+async def test_an_empty_token_lets_nobody_in(aiohttp_client: Any, given: str) -> None:
+    house = OperatorsHouse(admins=[AdminToken("admin", SecretStr(""), Role.OPERATOR)])
+    client = await aiohttp_client(house.operators().application())
+    assert (await client.get("/admin/me", headers={"authorization": given})).status == 401
 
 
-def organization_page() -> OrganizationPage:
-    """The usage of a house that nobody used."""
-    answers = LocalAnswers(usage=MemoryUsage(), turns=Turns(most=1, patience=1.0), clock=ManualClock())
-    return OrganizationPage(answers=answers)
-
-
-class House:
-    """What the operators look at."""
-
-    def __init__(self) -> None:
-        self.metrics = Metrics()
-        self.reports = MemoryReports()
-        self.ready = True
-
-    def operators(self, token: str | None) -> Operators:
-        return Operators(
-            metrics=self.metrics,
-            reports=self.reports,
-            limits=limits_page(),
-            organization=organization_page(),
-            token=None if token is None else SecretStr(token),
-            is_ready=lambda: self.ready,
-            policy_version=lambda: "5f3c",
+def test_pages_that_do_not_fit_the_table_are_refused(house: OperatorsHouse) -> None:
+    operators = house.operators()
+    with pytest.raises(ValueError, match="do not fit"):
+        Operators(
+            pages=[AboutPage()],
+            sign_in=operators._sign_in,
+            repeats=house.repeats,
+            metrics=house.metrics,
+            is_ready=bool,
+            clock=house.clock,
+            log=house.log.logger,
         )
-
-
-Client = TestClient[Any, Any]
-Connect = Callable[..., Awaitable[Client]]
-
-
-@pytest.fixture
-def house() -> House:
-    return House()
-
-
-@pytest.fixture
-def connect(house: House, aiohttp_client: Any) -> Connect:
-    async def connect(token: str | None = TOKEN) -> Client:
-        client: Client = await aiohttp_client(house.operators(token).application())
-        return client
-
-    return connect
-
-
-@pytest.fixture
-async def client(connect: Connect) -> Client:
-    return await connect()
-
-
-async def problem(answer: ClientResponse) -> dict[str, Any]:
-    assert answer.content_type == "application/problem+json"
-    told: dict[str, Any] = await answer.json()
-    assert told["status"] == answer.status
-    return told
 
 
 # Open.
@@ -150,18 +197,18 @@ async def test_a_gateway_is_ready(client: Client) -> None:
     assert (answer.status, await answer.json()) == (200, {"status": "ready"})
 
 
-async def test_a_gateway_that_drains_is_not_ready(client: Client, house: House) -> None:
+async def test_a_gateway_that_drains_is_not_ready(client: Client, house: OperatorsHouse) -> None:
     house.ready = False
     answer = await client.get("/readyz")
     assert (answer.status, await answer.json()) == (503, {"status": "draining"})
 
 
-async def test_a_gateway_that_drains_is_alive(client: Client, house: House) -> None:
+async def test_a_gateway_that_drains_is_alive(client: Client, house: OperatorsHouse) -> None:
     house.ready = False
     assert (await client.get("/healthz")).status == 200
 
 
-async def test_metrics_are_told_to_whoever_asks(client: Client, house: House) -> None:
+async def test_metrics_are_told_to_whoever_asks(client: Client, house: OperatorsHouse) -> None:
     house.metrics.malformed()
     answer = await client.get("/metrics")
     families = {family.name for family in text_string_to_metric_families(await answer.text())}
@@ -170,134 +217,29 @@ async def test_metrics_are_told_to_whoever_asks(client: Client, house: House) ->
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_no_health_check_needs_the_ledger(client: Client, house: House, path: str) -> None:
+async def test_no_health_check_needs_the_ledger(client: Client, house: OperatorsHouse, path: str) -> None:
     house.reports.away = True
     assert (await client.get(path)).status == 200
 
 
-# Closed.
+# What goes wrong.
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("/admin/usage", "/admin/policy", "/admin/limits", "/admin", "/admin/nothing", "/%61dmin/usage"),
-        *(
-            "/v1/organization/costs",
-            "/v1/organization/usage/completions",
-            "/%761/organization/costs",
-            "/v1/x",
-        ),
-    ],
-)
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"authorization": ""},
-        {"authorization": "Bearer"},
-        {"authorization": "Bearer "},
-        {"authorization": "Bearer wrong"},
-        {"authorization": f"Bearer {TOKEN}x"},
-        {"authorization": f"Basic {TOKEN}"},
-        {"authorization": TOKEN},
-        {"authorization": b"Bearer \xff".decode("utf-8", "surrogateescape")},
-    ],
-)
-async def test_administration_is_refused_without_the_token(
-    client: Client, path: str, headers: dict[str, str]
-) -> None:
-    raw = {
-        name: value.encode("utf-8", "surrogateescape").decode("latin-1") for name, value in headers.items()
-    }
-    answer = await client.get(path, headers=raw)
-    told = await problem(answer)
-    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
-    assert TOKEN not in str(told)
-
-
-@pytest.mark.parametrize("configured", [None, ""])
-@pytest.mark.parametrize("given", ["Bearer ", "Bearer", "Bearer None", f"Bearer {TOKEN}"])
-async def test_administration_is_closed_when_no_token_is_set(
-    connect: Connect, configured: str | None, given: str
-) -> None:
-    client = await connect(configured)
-    answer = await client.get("/admin/policy", headers={"authorization": given})
-    assert answer.status == 401
-
-
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_the_token_opens_it(client: Client, scheme: str) -> None:
-    answer = await client.get("/admin/policy", headers={"authorization": f"{scheme} {TOKEN}"})
-    assert (answer.status, await answer.json()) == (200, {"version": "5f3c"})
-
-
-# Usage.
-
-
-async def test_usage_is_told_by_team_for_thirty_days(client: Client, house: House) -> None:
-    answer = await client.get("/admin/usage", headers=ENTRY)
-    told = await answer.json()
-    row = told["rows"][0]
-    assert (told["by"], row["team"], row["cost_microdollars"]) == (["team"], "search", 1234)
-    ((by, since, until),) = house.reports.asked
-    assert (by, until) == (("team",), None)
-    assert since is not None
-
-
-async def test_usage_is_told_by_what_is_asked(client: Client, house: House) -> None:
-    await client.get("/admin/usage?by=team,%20model&days=7", headers=ENTRY)
-    assert house.reports.asked[0][0] == ("team", "model")
-
-
-async def test_days_reach_back_from_now(client: Client, house: House) -> None:
-    for days in (1, 8):
-        await client.get(f"/admin/usage?days={days}", headers=ENTRY)
-    (_, one, _), (_, eight, _) = house.reports.asked
-    assert one is not None
-    assert eight is not None
-    assert 6.9 * DAY < one - eight <= 7 * DAY
-
-
-@pytest.mark.parametrize(
-    "query", ["by=nothing", "by=", "days=0", "days=-1", "days=x", "days=1.5", "days=3661", "days=99999999999"]
-)
-async def test_a_wrong_question_is_refused(client: Client, query: str) -> None:
-    answer = await client.get(f"/admin/usage?{query}", headers=ENTRY)
-    await problem(answer)
-    assert answer.status == 400
-
-
-async def test_a_ledger_that_is_away_is_told_without_its_words(client: Client, house: House) -> None:
+async def test_a_store_that_is_away_is_told_without_its_words(client: Client, house: OperatorsHouse) -> None:
     house.reports.away = True
-    answer = await client.get("/admin/usage", headers=ENTRY)
+    answer = await client.get("/admin/usage", headers=by("ops"))
     told = await problem(answer)
     assert (answer.status, "hush" in str(told)) == (503, False)
 
 
-# Limits.
-
-
-async def test_what_is_left_is_told(client: Client) -> None:
-    answer = await client.get("/admin/limits?team=search", headers=ENTRY)
-    told = await answer.json()
-    assert (answer.status, answer.content_type) == (200, "application/json")
-    assert (told["team"], told["rates"], told["budgets"]) == ("search", [], [])
-
-
-async def test_a_team_that_there_is_not_is_a_problem(client: Client) -> None:
-    answer = await client.get("/admin/limits?team=serch", headers=ENTRY)
-    told = await problem(answer)
-    assert (answer.status, "Did you mean `search`?" in told["detail"]) == (404, True)
-
-
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/", 404), ("POST", "/metrics", 405)])
-async def test_what_does_not_exist_is_a_problem_too(
-    client: Client, method: str, path: str, status: int
+async def test_a_fault_of_ours_is_told_by_a_request_id_and_logged_under_it(
+    client: Client, house: OperatorsHouse
 ) -> None:
-    answer = await client.request(method, path)
-    await problem(answer)
-    assert answer.status == status
+    house.explainer.known = [None]  # type: ignore[list-item]
+    answer = await client.get("/admin/explain/req_1", headers=by("ops"))
+    told = await problem(answer)
+    (line,) = house.log.of("internal_error")
+    assert (answer.status, line["request_id"], line["error"]) == (500, told["request_id"], "AttributeError")
 
 
 @pytest.mark.parametrize(
@@ -305,11 +247,138 @@ async def test_what_does_not_exist_is_a_problem_too(
     [
         ("GET", "/nothing", 404, "There is nothing at this path.", None),
         ("POST", "/healthz", 405, "This path does not take that method.", "GET,HEAD"),
+        ("DELETE", "/admin/keys", 405, "This path does not take that method.", "GET,HEAD,POST"),
     ],
 )
 async def test_what_there_is_not_is_told_in_a_sentence(
     client: Client, method: str, path: str, status: int, sentence: str, allow: str | None
 ) -> None:
-    answer = await client.request(method, path)
-    assert (answer.status, (await answer.json())["detail"]) == (status, sentence)
+    answer = await client.request(method, path, headers=by("ops"))
+    assert (answer.status, (await problem(answer))["detail"]) == (status, sentence)
     assert answer.headers.get("allow") == allow
+
+
+async def test_a_body_has_its_bound(client: Client) -> None:
+    answer = await client.post("/admin/keys", json={"team": "x" * 300_000}, headers=by("ops"))
+    assert (answer.status, (await problem(answer))["detail"]) == (413, "The body is larger than 256 KiB.")
+
+
+async def test_no_answer_is_kept_on_the_way(client: Client) -> None:
+    for path, headers in (("/admin/me", by("ops")), ("/admin/me", {}), ("/healthz", {})):
+        answer = await client.get(path, headers=headers)
+        told = answer.headers["cache-control"], answer.headers["x-content-type-options"]
+        assert told == ("no-store", "nosniff")
+
+
+async def test_the_console_answers_beside_the_api(aiohttp_client: Any) -> None:
+    async def away(_: web.Request) -> web.Response:
+        raise web.HTTPSeeOther("/console")
+
+    class Console:
+        def routes(self) -> list[web.RouteDef]:
+            return [web.get("/", away)]
+
+    house = OperatorsHouse(console=Console())
+    client = await aiohttp_client(house.operators().application())
+    answer = await client.get("/", allow_redirects=False)
+    assert (answer.status, answer.headers["location"]) == (303, "/console")
+
+
+# Once.
+
+
+NEW = {"team": "search", "name": "web"}
+
+
+def once(name: str = "ops", key: str = "k-1") -> dict[str, str]:
+    return {**by(name), "idempotency-key": key}
+
+
+async def test_a_repetition_is_answered_as_the_first_was_without_the_secret(
+    client: Client, house: OperatorsHouse
+) -> None:
+    first = await client.post("/admin/keys", json=NEW, headers=once())
+    again = await client.post("/admin/keys", json=NEW, headers=once())
+    told, retold = await first.json(), await again.json()
+    assert (first.status, again.status, len(house.keys.acts)) == (201, 201, 1)
+    assert (told["key"], retold["secret"]) == (retold["key"], None)
+    assert told["secret"].startswith("gwk_")
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+
+
+async def test_what_is_kept_for_repetitions_holds_no_secret(client: Client, house: OperatorsHouse) -> None:
+    secret = (await (await client.post("/admin/keys", json=NEW, headers=once())).json())["secret"]
+    assert secret not in str(house.repeats.rows)
+
+
+async def test_an_idempotency_key_is_good_for_one_request(client: Client) -> None:
+    await client.post("/admin/keys", json=NEW, headers=once())
+    answer = await client.post("/admin/keys", json={**NEW, "name": "other"}, headers=once())
+    told = await problem(answer)
+    assert (answer.status, told["code"], told["field"]) == (422, "idempotency_key_reuse", "idempotency-key")
+
+
+async def test_it_is_not_good_for_another_operation_with_the_same_body(client: Client) -> None:
+    key = (await (await client.post("/admin/keys", json=NEW, headers=once())).json())["key"]["id"]
+    assert (await client.post(f"/admin/keys/{key}/disable", headers=once(key="k-2"))).status == 200
+    assert (await client.post(f"/admin/keys/{key}/enable", headers=once(key="k-2"))).status == 422
+
+
+async def test_everybody_has_idempotency_keys_of_their_own(client: Client, house: OperatorsHouse) -> None:
+    for name in ("ops", "search-lead"):
+        body = {**NEW, "name": name}
+        assert (await client.post("/admin/keys", json=body, headers=once(name))).status == 201
+    assert len(house.keys.acts) == 2
+
+
+async def test_of_many_at_once_one_is_done(client: Client, house: OperatorsHouse) -> None:
+    answers = await asyncio.gather(*(client.post("/admin/keys", json=NEW, headers=once()) for _ in range(8)))
+    assert {answer.status for answer in answers} <= {201, 409}
+    secrets = [(await answer.json())["secret"] for answer in answers if answer.status == 201]
+    assert (len(house.keys.acts), len([secret for secret in secrets if secret])) == (1, 1)
+
+
+async def test_what_is_under_way_is_not_done_again(client: Client, house: OperatorsHouse) -> None:
+    assert (await client.post("/admin/keys", json=NEW, headers=once())).status == 201
+    ((place, (hash_, _)),) = house.repeats.rows.items()
+    house.repeats.rows[place] = (hash_, None)
+    answer = await client.post("/admin/keys", json=NEW, headers=once())
+    assert (answer.status, (await problem(answer))["field"]) == (409, "idempotency-key")
+
+
+async def test_a_failure_is_not_kept(client: Client, house: OperatorsHouse) -> None:
+    wrong = {**NEW, "team": "serch"}
+    for _ in range(2):
+        assert (await client.post("/admin/keys", json=wrong, headers=once())).status == 422
+    assert house.repeats.rows == {}
+
+
+async def test_a_secret_is_told_even_if_the_answer_cannot_be_kept(
+    client: Client, house: OperatorsHouse
+) -> None:
+    house.repeats.away = True
+    answer = await client.post("/admin/keys", json=NEW, headers=once())
+    assert (answer.status, bool((await answer.json())["secret"])) == (201, True)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "two words", "h\u00e9"])
+async def test_an_idempotency_key_is_visible_and_short(client: Client, key: str) -> None:
+    answer = await client.post("/admin/keys", json=NEW, headers=once(key=key))
+    assert (answer.status, (await problem(answer))["field"]) == (400, "idempotency-key")
+
+
+# Secrets.
+
+
+async def test_no_answer_and_no_line_holds_a_secret_or_a_hash(client: Client, house: OperatorsHouse) -> None:
+    key, secret = await a_key(house)
+    about = About("search", key.id, "req_1")
+    hidden = [secret, key.secret_hash.hex(), *(each.token.get_secret_value() for each in ADMINS.values())]
+    for operation in OPERATIONS:
+        for name in (*ADMINS, None):
+            answer = await ask(client, operation, about, by(name) if name else {})
+            text = f"{await answer.text()} {answer.headers}"
+            made = (await answer.json()).get("secret") if answer.status < 300 else None
+            assert [each for each in hidden if each in text] == []
+            assert made is None or operation.name in ("create_key", "rotate_key")
+    assert [each for each in hidden if each in house.log.text] == []

@@ -3,33 +3,24 @@
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient
 
-from gateway.admin.organization_page import OrganizationPage
 from gateway.core.errors import StoreUnavailable
 from gateway.core.usage_question import Whose
-from gateway.local_answers import LocalAnswers
-from gateway.metering.reports.turns import Turns
 from gateway.wire.endpoints import ORGANIZATION
-from tests.support.clock import ManualClock
 from tests.support.memory import MemoryUsage
+from tests.support.operators import Client, OperatorsHouse, by
 
 PATHS = [endpoint.path for endpoint in ORGANIZATION]
-Client = TestClient[Any, Any]
 
 
 @pytest.fixture
-def usage() -> MemoryUsage:
-    return MemoryUsage()
+def usage(house: OperatorsHouse) -> MemoryUsage:
+    return house.usage
 
 
 @pytest.fixture
-async def client(usage: MemoryUsage, aiohttp_client: Any) -> Client:
-    answers = LocalAnswers(usage=usage, turns=Turns(most=2, patience=1.0), clock=ManualClock())
-    application = web.Application()
-    application.add_routes(OrganizationPage(answers=answers).routes())
-    client: Client = await aiohttp_client(application)
+async def client(house: OperatorsHouse, aiohttp_client: Any) -> Client:
+    client: Client = await aiohttp_client(house.operators().application(), headers=by("viewer"))
     return client
 
 

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
-from aiohttp import web
-from multidict import MultiDict
 
-from gateway.admin.usage_page import usage_answer
+from gateway.admin.interfaces import Asked
+from gateway.admin.problems import Problem
+from gateway.admin.usage_page import UsagePage
+from gateway.core.actor import Actor, Role
 from gateway.metering.interfaces import GROUPS
 from gateway.metering.ledger.memory import MemoryLedger
+from tests.support.clock import ManualClock
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
 
 NOW = NOON / 1000 + 3600
@@ -30,8 +33,17 @@ async def ledger() -> MemoryLedger:
     return ledger
 
 
-async def answer(ledger: MemoryLedger, query: Any) -> dict[str, Any]:
-    return await usage_answer(ledger, MultiDict(query), now=NOW)
+OPS = Actor("token:ops", Role.OPERATOR)
+
+
+def team_admin(*teams: str) -> Actor:
+    return Actor("token:lead", Role.TEAM_ADMIN, frozenset(teams))
+
+
+async def answer(ledger: MemoryLedger, query: Mapping[str, Any], actor: Actor = OPS) -> dict[str, Any]:
+    page = UsagePage(reports=ledger, clock=ManualClock(NOW))
+    told: dict[str, Any] = msgspec.to_builtins(await page.usage(Asked(actor, query=query)))
+    return told
 
 
 async def test_without_a_question_it_is_every_team_of_thirty_days(ledger: MemoryLedger) -> None:
@@ -47,19 +59,18 @@ async def test_without_a_question_it_is_every_team_of_thirty_days(ledger: Memory
 @pytest.mark.parametrize(
     ("query", "attempts"),
     [
-        ({"days": "40"}, 3),
+        ({"days": 40}, 3),
         ({"since": "40d"}, 3),
         ({"since": "2026-10", "until": "2026-11"}, 1),
         ({"since": "2026-10-10", "until": "2026-11-18"}, 0),
         ({"since": "2h"}, 2),
         ({"team": "ads"}, 1),
         ({"team": "ads", "tier": "flex"}, 0),
-        ({"team": "", "key": "", "until": "", "since": ""}, 2),
         ({"user": "key:search/web", "endpoint": "create_chat_completion", "upstream": "openai"}, 2),
     ],
 )
 async def test_what_is_asked_is_what_is_counted(
-    ledger: MemoryLedger, query: Mapping[str, str], attempts: int
+    ledger: MemoryLedger, query: Mapping[str, Any], attempts: int
 ) -> None:
     told = await answer(ledger, {"by": "model", **query})
     assert sum(row["attempts"] for row in told["rows"]) == attempts
@@ -78,24 +89,41 @@ async def test_groups_may_be_several(ledger: MemoryLedger) -> None:
     ("query", "told"),
     [
         ({"by": "weather"}, "weather"),
-        ({"by": ""}, "only team, user"),
         ({"by": "team,team"}, "each group at most once"),
-        ({"days": "0"}, "days must be a whole number from 1 to 3660"),
-        ({"days": "3661"}, "days must be"),
-        ({"days": "1.5"}, "days must be"),
-        ({"days": "٣"}, "days must be"),
-        ({"days": "3", "since": "3d"}, "Say either days or since."),
+        ({"days": 3, "since": "3d"}, "Say either days or since."),
         ({"since": "yesterday"}, "`yesterday` is no time. Write a day (2026-10-01)"),
         ({"until": "2026-02-30"}, "`2026-02-30` is not in the calendar"),
         ({"since": "2026-10", "until": "2026-10"}, "the end, which is not included, must be after"),
-        ({"teem": "search"}, "There is no such parameter. There are: by, since, until, days, team, user"),
-        ({"user": "x" * 257}, "user must have at most 256 characters."),
-        ([("team", "ads"), ("team", "search")], "Each parameter may be given once"),
     ],
 )
 async def test_a_wrong_question_is_refused_with_what_can_be_asked(
-    ledger: MemoryLedger, query: Any, told: str
+    ledger: MemoryLedger, query: Mapping[str, Any], told: str
 ) -> None:
-    with pytest.raises(web.HTTPBadRequest) as refused:
+    with pytest.raises(Problem, match=r".") as refused:
         await answer(ledger, query)
-    assert told in (refused.value.text or "")
+    assert (refused.value.status, told in refused.value.detail) == (400, True)
+
+
+async def test_a_team_admin_is_told_of_its_own_team(ledger: MemoryLedger) -> None:
+    told = await answer(ledger, {"by": "team"}, team_admin("search"))
+    assert [(row["team"], row["attempts"]) for row in told["rows"]] == [("search", 1)]
+
+
+async def test_what_its_teams_have_used_is_added_up(ledger: MemoryLedger) -> None:
+    told = await answer(ledger, {"by": "model"}, team_admin("search", "ads"))
+    assert [(row["attempts"], row["cost_microdollars"]) for row in told["rows"]] == [(2, 680)]
+
+
+async def test_several_teams_are_told_apart_when_that_is_asked(ledger: MemoryLedger) -> None:
+    told = await answer(ledger, {"by": "team"}, team_admin("search", "ads", "idle"))
+    assert [row["team"] for row in told["rows"]] == ["ads", "search"]
+
+
+async def test_another_team_is_none(ledger: MemoryLedger) -> None:
+    with pytest.raises(Problem) as refused:
+        await answer(ledger, {"team": "ads"}, team_admin("search"))
+    assert refused.value.status == 404
+
+
+async def test_a_team_admin_without_teams_is_told_nothing(ledger: MemoryLedger) -> None:
+    assert (await answer(ledger, {}, team_admin()))["rows"] == []

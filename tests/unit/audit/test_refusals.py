@@ -8,6 +8,7 @@ import pytest
 
 from gateway.audit.reading import SqlAuditTrail
 from gateway.audit.refusals import MOST_CLASSES, RefusalTally
+from gateway.audit.trail import on_record
 from gateway.core.errors import ErrorCode, GatewayError, Refused
 from gateway.core.exchange import Exchange, Outcome
 from gateway.database.engine import Database
@@ -24,7 +25,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def tally(database: Database) -> RefusalTally:
-    return RefusalTally(database=database, clock=ManualClock(), replica="replica_1")
+    return RefusalTally(record=on_record(database, ManualClock()), replica="replica_1")
 
 
 def an_exchange(

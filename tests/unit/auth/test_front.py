@@ -5,6 +5,7 @@ import pytest
 from gateway.auth.front import FrontDoor
 from gateway.core.decision import Deny
 from gateway.core.errors import ErrorCode
+from gateway.core.identity import Identity, Issuer
 from gateway.core.incoming import Arrival
 from gateway.core.principal import Principal
 from tests.support.memory import MemoryIncoming
@@ -17,7 +18,7 @@ def known(name: str) -> Principal:
 class Everybody:
     """Knows everyone, and tells by whom they were taken in."""
 
-    has_issuers = True
+    identity = Identity({"ci": Issuer("ci", "https://ci.example.com", ("gateway",))})
     peer: Principal | Deny | None = None
 
     async def authenticate(self, credential: str, arrival: Arrival | None = None) -> Principal:
@@ -37,7 +38,13 @@ def everybody() -> Everybody:
 
 @pytest.fixture
 def door(everybody: Everybody) -> FrontDoor:
-    return FrontDoor(keys=everybody, tokens=everybody, exchanged=everybody, network=everybody)
+    return FrontDoor(
+        keys=everybody,
+        tokens=everybody,
+        exchanged=everybody,
+        network=everybody,
+        identity=lambda: everybody.identity,
+    )
 
 
 def arrival(credential: str | None) -> MemoryIncoming:
@@ -62,7 +69,7 @@ async def test_how_a_credential_looks_says_who_checks_it(door: FrontDoor, creden
 async def test_without_issuers_what_looks_like_a_token_may_be_an_imported_key(
     door: FrontDoor, everybody: Everybody
 ) -> None:
-    everybody.has_issuers = False
+    everybody.identity = Identity()
     assert await door.authenticate(arrival("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln")) == known("key")
 
 

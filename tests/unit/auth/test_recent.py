@@ -29,6 +29,30 @@ def test_what_was_unused_the_longest_makes_room() -> None:
     assert [recent.get(digest(number)) for number in (1, 2, 3)] == [1, None, 3]
 
 
+def test_a_peek_is_no_use() -> None:
+    recent: Recent[int] = Recent(2)
+    recent.put(digest(1), 1)
+    recent.put(digest(2), 2)
+    assert recent.peek(digest(1)) == 1
+    recent.put(digest(3), 3)
+    assert [recent.peek(digest(number)) for number in (1, 2, 3)] == [None, 2, 3]
+
+
+def test_who_peeks_can_say_that_it_was_a_use() -> None:
+    recent: Recent[int] = Recent(2)
+    recent.put(digest(1), 1)
+    recent.put(digest(2), 2)
+    recent.use(digest(1))
+    recent.put(digest(3), 3)
+    assert [recent.peek(digest(number)) for number in (1, 2, 3)] == [1, None, 3]
+
+
+def test_to_use_what_is_not_there_is_of_no_effect() -> None:
+    recent: Recent[int] = Recent(2)
+    recent.use(digest(1))
+    assert (len(recent), recent.peek(digest(1))) == (0, None)
+
+
 def test_an_entry_can_be_replaced() -> None:
     recent: Recent[int] = Recent(2)
     recent.put(digest(1), 1)

@@ -1,7 +1,7 @@
 """When the ledger is asked, and for what; and when it is not."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from gateway.core.principal import Principal
 from gateway.core.spending import Spending, SpendingQuery, UnderWay
 from gateway.limits.budget import window_of
 from gateway.limits.demands import bucket_of, demand_of
-from gateway.limits.interfaces import Demand
+from gateway.limits.interfaces import LOAD, Demand, Hold, Look, Spent
 from gateway.limits.loading import BudgetLoader, question
 from gateway.limits.memory.limiter import MemoryLimiter
 from tests.support.clock import ManualClock
@@ -52,14 +52,22 @@ class Counters(MemoryLimiter):
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock=clock)
+        self.marks: list[UnderWay] = []
         self.loaded: list[tuple[Demand, Spending]] = []
         self.trouble: StoreUnavailable | None = None
 
     async def load(self, demand: Demand, spending: Spending) -> None:
         if self.trouble is not None:
             raise self.trouble
-        self.loaded.append((demand, spending))
+        mark, *under_way = spending.under_way
+        if mark in self.marks:
+            self.loaded.append((demand, Spending(spending.spent, tuple(under_way))))
+        self.marks.append(mark)
         await super().load(demand, spending)
+
+    async def settle_unknown(self, demand: Demand, spents: Sequence[tuple[str, int]]) -> None:
+        """Exchanges that it does not know are settled."""
+        await self.settle([Spent(Hold(exchange_id, (demand,)), (amount,)) for exchange_id, amount in spents])
 
 
 @pytest.fixture
@@ -190,6 +198,53 @@ async def test_of_nothing_nothing_is_asked(loader: BudgetLoader, shelf: Shelf) -
     assert shelf.asked == []
 
 
+# What is settled while it is asked
+
+
+async def test_each_load_says_so_before_it_asks(
+    loader: BudgetLoader, shelf: Shelf, counters: Counters, demand: Demand
+) -> None:
+    shelf.open.clear()
+    loading = asyncio.create_task(loader.load([demand]))
+    await turns()
+    assert (len(shelf.asked), len(counters.marks), counters.loaded) == (1, 1, [])
+    shelf.open.set()
+    await loading
+    first, again = counters.marks
+    assert first == again
+    assert first.exchange_id.startswith(LOAD)
+    assert first.amount == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "found"),
+    [
+        pytest.param([], [("ex_2", 7)], Look(42, 38), id="what the ledger may have missed is spent"),
+        pytest.param([("ex_2", 7)], [], Look(35, 31), id="what it has heard of is not spent twice"),
+        pytest.param([], [("ex_1", 5)], Look(36, 36), id="what it calls under way is spent once"),
+        pytest.param([("ex_1", 5)], [("ex_2", 7)], Look(43, 43), id="whenever that is settled"),
+    ],
+)
+async def test_nothing_that_is_settled_meanwhile_is_missed(
+    loader: BudgetLoader,
+    shelf: Shelf,
+    counters: Counters,
+    demand: Demand,
+    before: list[tuple[str, int]],
+    meanwhile: list[tuple[str, int]],
+    found: Look,
+) -> None:
+    await counters.settle_unknown(demand, before)
+    shelf.open.clear()
+    loading = asyncio.create_task(loader.load([demand]))
+    await turns()
+    await counters.settle_unknown(demand, meanwhile)
+    shelf.open.set()
+    await loading
+    (seen,) = await counters.look([demand])
+    assert (seen.level, seen.spent) == (found.level, found.spent)
+
+
 # One question for all
 
 
@@ -276,13 +331,14 @@ def store_away(shelf: Shelf, counters: Counters) -> None:
     counters.trouble = StoreUnavailable("Redis: ConnectionError")
 
 
-@pytest.mark.parametrize("break_it", [ledger_away, store_away])
+@pytest.mark.parametrize(("break_it", "asked"), [(ledger_away, 1), (store_away, 0)])
 async def test_what_is_away_is_told_to_all_who_wait(
     loader: BudgetLoader,
     shelf: Shelf,
     counters: Counters,
     demand: Demand,
     break_it: Callable[[Shelf, Counters], None],
+    asked: int,
 ) -> None:
     break_it(shelf, counters)
     shelf.open.clear()
@@ -292,7 +348,7 @@ async def test_what_is_away_is_told_to_all_who_wait(
     told = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(each) for each in told] == [StoreUnavailable] * 3
     assert len({id(each) for each in told}) == 3
-    assert len(shelf.asked) == 1
+    assert len(shelf.asked) == asked
 
 
 async def test_what_failed_is_not_tried_again_within_a_second(

@@ -32,9 +32,9 @@ TEAM = "team: search\n"
 
 
 def files(**texts: str) -> dict[str, bytes]:
-    """The small set; `organization`, `models`, `prices` and team names say other text."""
+    """The small set; `organization`, `models`, `prices`, `identity` and team names say other text."""
     wanted = {"organization": ORGANIZATION, "models": MODELS, "search": TEAM, **texts}
-    paths = {name: f"{name}.yaml" for name in ("organization", "models", "prices")}
+    paths = {name: f"{name}.yaml" for name in ("organization", "models", "prices", "identity")}
     return {paths.get(name, f"teams/{name}.yaml"): dedent(text).encode() for name, text in wanted.items()}
 
 

@@ -10,8 +10,10 @@ from gateway.core.call import Call
 from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import JSON, Endpoint, ModelRule
 from gateway.core.errors import ErrorCode
+from gateway.core.grant import Grant
 from gateway.core.policy import Policy, Price, Rates
 from gateway.policies.authorize import authorize_call, authorize_endpoint, usable_model, usable_models
+from gateway.policies.narrowing import narrowed
 
 Policies = Callable[..., Policy]
 
@@ -195,3 +197,58 @@ def test_one_model_is_shown_if_the_caller_may_use_it(policy: Policies, name: str
     model = usable_model(policy("models: [gpt-4o*]"), name)
 
     assert (model and model.name) == found
+
+
+# What a credential is for, within its team's policy.
+
+
+def judged(denies: list[Deny]) -> list[tuple[ErrorCode, str]]:
+    assert all(deny.mode is Mode.ENFORCE for deny in denies)
+    return [(deny.code, deny.rule) for deny in denies]
+
+
+@pytest.mark.parametrize(
+    ("grant", "endpoint", "expected"),
+    [
+        (Grant(endpoints=("chat_*",)), CHAT, []),
+        (Grant(endpoints=("chat_*",)), RESPONSES, [(ErrorCode.ENDPOINT_NOT_ALLOWED, "key.endpoints")]),
+        (Grant(models=("o3",)), CHAT, []),
+        (Grant(read_only=True), NO_MODEL, []),
+        (Grant(read_only=True), CHAT, [(ErrorCode.PERMISSION_DENIED, "key.read_only")]),
+    ],
+)
+def test_a_credential_is_for_some_endpoints(
+    policy: Policies, grant: Grant, endpoint: Endpoint, expected: list[tuple[ErrorCode, str]]
+) -> None:
+    assert judged(authorize_endpoint(narrowed(policy(), grant), endpoint)) == expected
+
+
+def test_what_the_team_may_not_no_credential_may(policy: Policies) -> None:
+    strict = narrowed(policy("endpoints: [responses]\nmodels: [gpt-4o]"), Grant(("*",), ("*",), False, 5))
+
+    assert facts(authorize_endpoint(strict, CHAT)) == [(ErrorCode.ENDPOINT_NOT_ALLOWED, Mode.ENFORCE, None)]
+    assert facts(authorize_call(strict, asking(model="o3"))) == REFUSED
+
+
+@pytest.mark.parametrize("model", ["o3", "hidden"])
+def test_a_credential_is_for_some_models_by_whatever_name(policy: Policies, model: str) -> None:
+    own = narrowed(policy("models: ['*']"), Grant(models=("gpt-4o",)))
+
+    assert authorize_call(own, asking(model="gpt-4o")) == []
+    assert judged(authorize_call(own, asking(model=model))) == [(ErrorCode.MODEL_NOT_ALLOWED, "key.models")]
+
+
+def test_further_models_are_judged_by_the_credential_too(policy: Policies) -> None:
+    own = narrowed(policy("models: ['*']"), Grant(models=("gpt-4o",)))
+
+    denies = authorize_call(own, asking(RESPONSES, model="gpt-4o", moderation={"model": "o3"}))
+
+    assert [(deny.rule, deny.param) for deny in denies] == [("key.models", "moderation.model")]
+
+
+def test_what_a_credential_is_not_for_is_hidden(policy: Policies) -> None:
+    own = narrowed(policy("models: ['*']"), Grant(models=("gpt-4o*",)))
+
+    assert [model.name for model in usable_models(own)] == ["gpt-4o", "gpt-4o-mini"]
+    assert usable_model(own, "o3") is None
+    assert usable_model(own, "fast") is not None

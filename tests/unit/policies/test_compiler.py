@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.identity import Identity
 from gateway.policies.compiler import compile_policies, version_of
 from gateway.policies.problems import BrokenPolicies
 
@@ -13,6 +14,7 @@ PLACES = {
     "organization": "organization.yaml",
     "models": "models.yaml",
     "prices": "prices.yaml",
+    "identity": "identity.yaml",
     "teams": "teams/{}.yaml",
 }
 WRONG = sorted(path for path in GOLDEN.glob("*/*.yaml") if path.parent.name in PLACES)
@@ -107,3 +109,16 @@ def test_without_a_price_book_nothing_has_a_price() -> None:
     assert [model.prices for model in catalogue.models.values()] == [(), ()]
     assert catalogue.ceiling is None
     assert catalogue.price_version == price_version(prices=b"")
+
+
+def test_without_an_identity_file_nobody_else_vouches_for_anybody() -> None:
+    assert compile_policies(good_files(), **KNOWN).identity == Identity()
+
+
+def test_the_identity_file_is_part_of_the_version() -> None:
+    identity = {"identity.yaml": b"forwarders: [10.0.0.0/8]"}
+
+    policies = compile_policies(good_files() | identity, **KNOWN)
+
+    assert [str(network) for network in policies.identity.forwarders] == ["10.0.0.0/8"]
+    assert policies.version == version_of(good_files() | identity) != version_of(good_files())

@@ -12,6 +12,8 @@ from gateway.policies.schema import FileKind, Organization
         ("organization.yaml", FileKind.ORGANIZATION),
         ("models.yaml", FileKind.MODELS),
         ("prices.yaml", FileKind.PRICES),
+        ("identity.yaml", FileKind.IDENTITY),
+        ("teams/identity.yaml", FileKind.TEAM),
         ("teams/search.yaml", FileKind.TEAM),
         ("team-search.yaml", FileKind.TEAM),
         ("teams/models.yaml", FileKind.TEAM),
@@ -48,4 +50,11 @@ def test_files_that_could_not_be_read_are_left_out() -> None:
     files = Files.of(sources)
 
     assert files.organization is None
+    assert files.has_all_teams
     assert [team.content.team for team in files.teams] == ["a"]
+
+
+def test_it_is_known_whether_all_teams_could_be_read() -> None:
+    sources = [read_source("a.yaml", b"team: a"), read_source("b.yaml", b"taem: b")]
+
+    assert not Files.of(sources).has_all_teams

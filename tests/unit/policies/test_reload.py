@@ -62,6 +62,13 @@ def test_a_changed_file_is_taken_over(watched: Watched) -> None:
     assert watched.told == [watched.book.version]
 
 
+def test_who_vouches_for_callers_is_taken_over_too(watched: Watched) -> None:
+    (watched.folder / "identity.yaml").write_text("forwarders: [10.0.0.0/8]")
+
+    assert watched.watcher.reload_now()
+    assert len(watched.book.policy_set.identity.forwarders) == 1
+
+
 def test_unchanged_files_change_nothing(watched: Watched) -> None:
     policy_set = watched.book.policy_set
 

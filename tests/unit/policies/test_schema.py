@@ -111,6 +111,7 @@ def test_the_schema_of_all_files_has_one_alternative_for_each_kind() -> None:
         "#/$defs/Organization",
         "#/$defs/Models",
         "#/$defs/Prices",
+        "#/$defs/Identities",
         "#/$defs/Team",
     ]
 

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from ssl import SSLContext, SSLError
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.incoming import HeaderList
 from gateway.server.connection import ClientServer
 from gateway.server.reply import ClientReply
+from tests.support.certificates import clients_side
 from tests.support.wire import Wire
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -30,7 +33,9 @@ class Edge:
 
 
 @asynccontextmanager
-async def serving(handler: Handler, *, head_seconds: float = 30.0) -> AsyncIterator[Edge]:
+async def serving(
+    handler: Handler, *, head_seconds: float = 30.0, tls: SSLContext | None = None
+) -> AsyncIterator[Edge]:
     """The gateway's own server, stopped at the end."""
     malformed: list[GatewayError] = []
 
@@ -48,13 +53,26 @@ async def serving(handler: Handler, *, head_seconds: float = 30.0) -> AsyncItera
         head_seconds=head_seconds,
         on_malformed=note,
     )
-    server = await asyncio.get_running_loop().create_server(clients, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(clients, "127.0.0.1", 0, ssl=tls)
     host, port = server.sockets[0].getsockname()
     try:
         yield Edge(f"{host}:{port}", clients, malformed)
     finally:
         server.close()
         await clients.shutdown(0.2)
+
+
+@asynccontextmanager
+async def connected_by_tls(address: str, trusts: Path, shows: Path | None = None) -> AsyncIterator[Wire]:
+    """A connection to `host:port` by somebody who trusts an authority, and shows a certificate."""
+    host, _, port = address.rpartition(":")
+    context = clients_side(trusts, shows)
+    wire = Wire(*await asyncio.open_connection(host, int(port), ssl=context, server_hostname="localhost"))
+    try:
+        yield wire
+    finally:
+        with suppress(SSLError):  # the other side may have had enough of us
+            await wire.close()
 
 
 class Replying:

@@ -2,12 +2,18 @@
 
 import asyncio
 import logging
+import ssl
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from gateway.core.errors import ErrorCode
+from gateway.core.incoming import Certificate
+from gateway.server.connection import certificate_of
+from gateway.server.incoming import BodyBounds, ClientRequest
 from gateway.wire.error_body import error_body
+from tests.support.certificates import certificate
 from tests.support.eventually import eventually
 from tests.support.wire import connected
 from tests.unit.server.edge import get, nothing_comes, post, serving, turn_over
@@ -286,3 +292,47 @@ async def test_a_request_that_is_still_arriving_is_let_be() -> None:
         await wire.send(b"ving")
         assert (await wire.answer()).status == 200
     assert busy.body == b"arriving"
+
+
+# Who is at the other end. Certificates are shown in test_tls.py.
+
+
+async def test_the_address_at_the_other_end_is_known() -> None:
+    peers: list[str] = []
+
+    async def whence(request: web.BaseRequest) -> web.StreamResponse:
+        peers.append(ClientRequest(request, BodyBounds()).peer)
+        return web.Response()
+
+    async with serving(whence) as edge, connected(edge.address) as wire:
+        await wire.send(get("x-forwarded-for: 192.0.2.1"))
+        await wire.answer()
+    assert peers == ["127.0.0.1"]
+
+
+async def test_a_client_that_has_left_has_no_address() -> None:
+    requests: list[ClientRequest] = []
+
+    async def keep(request: web.BaseRequest) -> web.StreamResponse:
+        requests.append(ClientRequest(request, BodyBounds()))
+        return web.Response()
+
+    async with serving(keep) as edge:
+        async with connected(edge.address) as wire:
+            await wire.send(get())
+            await wire.answer()
+        await eventually(lambda: not edge.server.connections)
+    assert (requests[0].peer, requests[0].certificate) == ("", None)
+
+
+@pytest.mark.parametrize("der", [b"", b"0\x03\x02\x01\x00"])
+def test_a_certificate_that_cannot_be_read_is_none(der: bytes) -> None:
+    assert certificate_of(der) is None
+
+
+def test_a_certificate_may_have_no_uris(tmp_path: Path) -> None:
+    pem = certificate(tmp_path).read_text()
+
+    shown = certificate_of(ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :]))
+
+    assert shown == Certificate("CN=localhost", ())

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -13,9 +14,11 @@ from gateway.server.boundary import Boundary
 from gateway.server.connection import ClientServer
 from gateway.server.listener import Listener, spelled
 from gateway.server.reply import ClientReply
+from gateway.server.tls import server_context
+from tests.support.certificates import Authority
 from tests.support.log import Log
 from tests.support.wire import connected
-from tests.unit.server.edge import an_exchange, get, post
+from tests.unit.server.edge import an_exchange, connected_by_tls, get, post
 
 
 class House:
@@ -108,6 +111,59 @@ async def test_a_port_that_is_taken_is_told() -> None:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(OSError, match="address already in use"):
             await House().listener.open("127.0.0.1", taken.getsockname()[1])
+
+
+# TLS.
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@asynccontextmanager
+async def opened_by_tls(authority: Authority) -> AsyncIterator[House]:
+    house = House()
+    context = server_context(cert_file=authority.issue("server"))
+    await house.listener.open("127.0.0.1", 0, ssl=context)
+    try:
+        yield house
+    finally:
+        house.go_on.set()
+        await house.listener.close()
+
+
+async def test_streams_pass_by_tls(authority: Authority) -> None:
+    async with (
+        opened_by_tls(authority) as house,
+        connected_by_tls(house.listener.address, authority.file) as wire,
+    ):
+        house.go_on.set()
+        await wire.send(get())
+        answer = await wire.answer()
+        assert (answer.body, answer.whole) == (b"data: 1\n\n", True)
+
+
+async def test_a_drain_waits_for_what_runs_by_tls(authority: Authority) -> None:
+    async with (
+        opened_by_tls(authority) as house,
+        connected_by_tls(house.listener.address, authority.file) as wire,
+    ):
+        await wire.send(get())
+        await house.began.wait()
+        drain = await draining(house)
+        house.go_on.set()
+        await drain
+        assert (await wire.answer()).whole
+        assert await wire.ends() == b""
+
+
+async def test_what_is_not_tls_is_not_answered(authority: Authority) -> None:
+    async with opened_by_tls(authority) as house, connected(house.listener.address) as wire:
+        await wire.send(get())
+        assert b"HTTP" not in await wire.ends()
+        assert not house.began.is_set()
+    assert house.events == ["draining"]
 
 
 # The drain.

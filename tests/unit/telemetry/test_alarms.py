@@ -80,6 +80,12 @@ TROUBLES: list[tuple[str, Tell, Tell, list[tuple[str, str, str | None]]]] = [
         lambda alarms: alarms.keys(None),
         [("keys_away", "error", "the disk is full"), ("keys_back", "warning", None)],
     ),
+    (
+        "signals",
+        lambda alarms: alarms.signals("no answer"),
+        lambda alarms: alarms.signals(None),
+        [("signals_away", "warning", "no answer"), ("signals_back", "warning", None)],
+    ),
 ]
 
 
@@ -101,6 +107,26 @@ def test_trouble_with_keys_that_lasts_is_told_once() -> None:
     for trouble in (None, AWAY, AWAY, None, None):
         desk.alarms.keys(trouble)
     assert [event for event, _, _ in desk.told] == ["keys_away", "keys_back"]
+
+
+def test_the_keys_of_an_issuer_are_away_and_back_once_each() -> None:
+    desk = Desk()
+    for trouble in (None, "503", "no answer", None, None):
+        desk.alarms.keys_of_issuer("entra", trouble)
+    assert [(line["event"], line["level"], line["issuer"], line.get("why")) for line in desk.log.lines] == [
+        ("issuer_away", "error", "entra", "503"),
+        ("issuer_back", "warning", "entra", None),
+    ]
+    assert desk.metric('gateway_issuer_down{issuer="entra"}') == "0.0"
+
+
+def test_each_issuer_has_its_own_trouble() -> None:
+    desk = Desk()
+    for issuer in ("entra", "ci"):
+        desk.alarms.keys_of_issuer(issuer, "503")
+    desk.alarms.keys_of_issuer("ci", None)
+    down = [desk.metric(f'gateway_issuer_down{{issuer="{issuer}"}}') for issuer in ("entra", "ci")]
+    assert down == ["1.0", "0.0"]
 
 
 def test_a_damaged_journal_names_the_file_in_which_its_lines_are_kept() -> None:

@@ -11,11 +11,13 @@ from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import ErrorCode, Refused, UpstreamFailed
 from gateway.core.exchange import Exchange, Outcome
+from gateway.core.principal import CredentialKind, Principal
 from gateway.core.usage import Usage, UsageSource
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.endpoints import endpoint_table
 from tests.support.exchanges import USAGE, served_exchange
 
+LAGS = ("0.02", "0.05", "1.0", "2.0", "5.0")
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -62,6 +64,8 @@ def everything_happened(metrics: Metrics) -> None:
     metrics.redis_unfit("eviction")
     metrics.redis_clock(-7.5)
     metrics.redis_emptied()
+    metrics.revocation_lag(0.03)
+    metrics.issuer_down("entra", True)
 
 
 def refused(error: Refused | UpstreamFailed, **changes: Any) -> Exchange:
@@ -189,6 +193,14 @@ def test_an_error_is_counted_by_whose_fault_it_was(metrics: Metrics) -> None:
     assert value(metrics, "gateway_errors_total", code="upstream_timeout", owner="upstream") == 1
 
 
+@pytest.mark.parametrize("kind", list(CredentialKind))
+def test_requests_are_counted_by_the_kind_of_their_credential(metrics: Metrics, kind: CredentialKind) -> None:
+    who = Principal(subject="", team="search", key_id="", key_name="", kind=kind)
+    metrics.finished(served_exchange(principal=who))
+    metrics.finished(served_exchange(principal=None))
+    assert value(metrics, "gateway_credentials_total", team="search", kind=kind.value) == 1
+
+
 def test_durations_are_seen_by_operation(metrics: Metrics) -> None:
     metrics.finished(served_exchange())
     labels = {"gen_ai_operation_name": "chat_completions", "gen_ai_request_model": "gpt-4o"}
@@ -254,6 +266,23 @@ def test_only_the_policy_in_force_is_told(metrics: Metrics) -> None:
     assert told == ["new"]
 
 
+def test_the_lag_of_a_revocation_is_seen(metrics: Metrics) -> None:
+    for seconds in (0.03, 0.4, 1.5):
+        metrics.revocation_lag(seconds)
+    buckets = {bound: value(metrics, "gateway_revocation_lag_seconds_bucket", le=bound) for bound in LAGS}
+    assert buckets == {"0.02": 0, "0.05": 1, "1.0": 2, "2.0": 3, "5.0": 3}
+
+
+def test_without_a_revocation_there_is_no_lag_and_its_series_is_there(metrics: Metrics) -> None:
+    assert value(metrics, "gateway_revocation_lag_seconds_count") == 0
+
+
+def test_an_issuer_whose_keys_are_there_again_is_not_down(metrics: Metrics) -> None:
+    metrics.issuer_down("entra", True)
+    metrics.issuer_down("entra", False)
+    assert value(metrics, "gateway_issuer_down", issuer="entra") == 0
+
+
 def test_a_good_reload_ends_the_alarm_of_a_broken_one(metrics: Metrics) -> None:
     metrics.policies_broken()
     assert value(metrics, "gateway_policy_reload_failed") == 1
@@ -302,7 +331,7 @@ def test_a_hostile_client_makes_no_series(metrics: Metrics) -> None:
         )
         metrics.attempted(Attempt(junk, "openai", number, number, junk))
     assert b"junk" not in metrics.render()
-    assert len(series(metrics)) < 50
+    assert len(series(metrics)) < 60
 
 
 # Limits.

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth import api_keys
-from gateway.auth.keys.api_keys import KeyHash, hash_secret, name_in, new_key, parse_key, subject_of
+from gateway.auth.keys import api_keys
+from gateway.auth.keys.api_keys import (
+    KeyHash,
+    hash_secret,
+    key_with,
+    name_in,
+    new_key,
+    new_key_id,
+    parse_key,
+    subject_of,
+)
 
 ID, KEY = new_key()
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -25,6 +34,17 @@ def test_two_new_keys_have_nothing_in_common_but_the_prefix() -> None:
     other_id, other = new_key()
     assert other_id != ID
     assert other[17:] != KEY[17:]
+
+
+def test_another_secret_under_one_id_is_a_key_too() -> None:
+    other = key_with(ID)
+    parsed = parse_key(other)
+    assert parsed is not None
+    assert (parsed.id, other == KEY) == (ID, False)
+
+
+def test_an_id_alone_looks_like_that_of_a_key() -> None:
+    assert parse_key(key_with(new_key_id())) is not None
 
 
 def test_the_scanner_expression_of_the_docstring_finds_keys() -> None:

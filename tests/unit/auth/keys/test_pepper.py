@@ -1,12 +1,17 @@
-"""The pepper that an installation makes for itself."""
+"""The pepper that an installation makes for itself, and one that is not the one from before."""
 
 import stat
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from gateway.auth.keys.pepper import own_pepper
+from gateway.auth.keys.pepper import check_pepper, own_pepper
+from gateway.core.errors import StoreUnavailable
+from gateway.database.engine import Database
+from tests.support.database import open_url
 
 
 def test_a_pepper_is_made_when_there_is_none(tmp_path: Path) -> None:
@@ -57,3 +62,54 @@ def test_a_place_where_none_can_be_kept_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         own_pepper(tmp_path / "file" / "pepper")
+
+
+# Of one that is another.
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with open_url(database_url) as opened:
+        yield opened
+
+
+async def test_the_first_pepper_is_taken(database: Database) -> None:
+    await check_pepper(database, b"the first one")
+
+
+async def test_the_same_pepper_is_taken_again(database: Database) -> None:
+    await check_pepper(database, b"the first one")
+    await check_pepper(database, b"the first one")
+
+
+async def test_another_pepper_is_told_with_what_to_do(database: Database) -> None:
+    await check_pepper(database, b"the first one")
+    with pytest.raises(ValueError, match="every key would be refused"):
+        await check_pepper(database, b"another one")
+
+
+async def test_another_pepper_does_not_take_the_place_of_the_first(database: Database) -> None:
+    await check_pepper(database, b"the first one")
+    with pytest.raises(ValueError, match="another pepper"):
+        await check_pepper(database, b"another one")
+    await check_pepper(database, b"the first one")
+
+
+async def test_a_lost_pepper_is_given_up_as_the_sentence_says(database: Database) -> None:
+    await check_pepper(database, b"the first one")
+    await database.write(lambda connection: connection.execute(text("DELETE FROM installation")))
+    await check_pepper(database, b"another one")
+
+
+async def test_what_is_kept_is_not_the_pepper(database: Database) -> None:
+    await check_pepper(database, b"the first one")
+    kept = await database.read(
+        lambda connection: connection.execute(text("SELECT pepper_check FROM installation")).scalar_one()
+    )
+    assert b"the first one" not in bytes(kept)
+
+
+async def test_a_database_that_is_away_is_not_taken_for_another_pepper(database: Database) -> None:
+    await database.write(lambda connection: connection.execute(text("DROP TABLE installation")))
+    with pytest.raises(StoreUnavailable):
+        await check_pepper(database, b"the first one")

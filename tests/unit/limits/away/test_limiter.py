@@ -395,15 +395,15 @@ class TestAfterTheReturn:
         assert away.in_redis(hold) == hold
         assert away.settle(Spent(hold, (1, 90, 90))) == Spent(hold, (1, 90, 90))
 
-    def test_an_empty_redis_is_not_charged_with_what_the_ledger_tells_it(
+    def test_an_empty_redis_is_told_what_it_may_have_been_loaded_without(
         self, away: AwayLimiter, slices: Slices
     ) -> None:
         set_aside(slices)
         away.begin(HALF)
         hold = hold_of(DOLLARS, SOFT)
         granted(away, hold)
-        away.settle(Spent(hold, (90, 90)))
-        away.forget()
+        away.settle(Spent(hold, (90, 80)))
+        assert charges(away.forget()) == [(SOFT.name, 80), (DOLLARS.name, 90)]
         assert away.dues() == []
 
 

@@ -858,6 +858,43 @@ class TestEmptied:
         )
         assert await look(replica.store, SOFT) == Look(750, spent=750)
 
+    async def test_what_another_had_loaded_before_is_charged(self, store: MemoryStore) -> None:
+        """One is back and asks the ledger, while the other spends alone."""
+        async with replica_on(store) as early, replica_on(store, "gateway-2") as late:
+            await loaded(store, DOLLARS, SOFT)
+            for replica in (early, late):
+                await replica.limiter.beat()
+            await TestSlices().set_aside(late)
+            for replica in (early, late):
+                await replica.lose_it()
+            running, later = hold_of(DOLLARS, SOFT, cost=1000), hold_of(DOLLARS, SOFT, cost=1000)
+            await granted(late.limiter, running)
+            store.lose_everything()
+            await early.recover()
+            for budget in (DOLLARS, SOFT):
+                await early.limiter.load(
+                    demand(budget), Spending(50, under_way=(UnderWay(running.exchange_id, 1000),))
+                )
+            await granted(late.limiter, later)
+            for hold in (running, later):
+                await late.limiter.settle([Spent(hold, (700, 700))])
+            await late.recover()
+        assert [(await look(store, budget)).spent for budget in (DOLLARS, SOFT)] == [1450, 1450]
+
+    async def test_what_the_one_before_was_to_undo_does_not_reach_it(self, replica: Replica) -> None:
+        """It is gone, and another in its place, before the breaker is open."""
+        await loaded(replica.store, SOFT)
+        await replica.limiter.beat()
+        replica.store.fails_next = 1
+        hold = hold_of(SOFT, cost=1000)
+        await granted(replica.limiter, hold)
+        replica.store.lose_everything()
+        await replica.tick(2)
+        assert (replica.emptied, replica.returns) == (1, 1)
+        await replica.limiter.load(demand(SOFT), Spending(50, under_way=(UnderWay(hold.exchange_id, 1000),)))
+        await replica.limiter.settle([Spent(hold, (700,))])
+        assert await look(replica.store, SOFT) == Look(750, spent=750)
+
     async def test_what_was_to_be_undone_is_gone(self, replica: Replica) -> None:
         await replica.limiter.beat()
         replica.store.away = True

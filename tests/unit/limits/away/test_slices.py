@@ -200,6 +200,18 @@ class TestSpending:
         assert not slices.fits(demand.bucket, 1)
         assert slices.finished() == []
 
+    def test_what_was_spent_of_a_lost_one_is_told_all_the_same(self, slices: Slices, demand: Demand) -> None:
+        (hold,) = take(slices, demand)
+        for exchange_id in ("ex_1", "ex_2"):
+            slices.hold(demand.bucket, exchange_id, 100)
+        slices.settle(demand.bucket, "ex_1", 70)
+        assert [(spent.hold, spent.amounts) for spent in slices.forget()] == [(hold, (70,))]
+
+    def test_of_lost_ones_that_nobody_spent_nothing_is_told(self, slices: Slices, demand: Demand) -> None:
+        take(slices, demand)
+        slices.hold(demand.bucket, "ex_1", 100)
+        assert slices.forget() == []
+
 
 class TestFinishing:
     def test_it_is_settled_with_what_was_spent(self, slices: Slices, demand: Demand) -> None:

@@ -133,6 +133,28 @@ class TestBudgets:
         await limiter.renew([])
         assert limiter.size == 0
 
+    async def test_loads_that_got_no_answer_are_forgotten(
+        self, limiter: MemoryLimiter, clock: ManualClock
+    ) -> None:
+        (demand,) = hold_of(0, DAILY).demands
+        for number in range(100):
+            await limiter.load(demand, Spending(0, (UnderWay(f"load_{number}", 0),)))
+        assert limiter.size > 100
+        clock.advance(60.0)
+        await limiter.renew([])
+        assert limiter.size == 0
+
+    async def test_a_load_that_was_forgotten_loads_nothing(
+        self, limiter: MemoryLimiter, clock: ManualClock
+    ) -> None:
+        hold, spending = hold_of(0, DAILY), Spending(5, (UnderWay("load_1", 0),))
+        for loaded in (Unloaded, Grant):
+            await limiter.load(hold.demands[0], Spending(0, spending.under_way))
+            clock.advance(60.0 if loaded is Unloaded else 0.0)
+            await limiter.renew([])
+            await limiter.load(hold.demands[0], spending)
+            assert isinstance(await limiter.reserve(hold), loaded)
+
     async def test_asking_for_one_that_is_not_loaded_leaves_nothing(self, limiter: MemoryLimiter) -> None:
         hold = hold_of(0, DAILY)
         assert isinstance(await limiter.reserve(hold), Unloaded)

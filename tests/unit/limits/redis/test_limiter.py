@@ -127,6 +127,9 @@ class TestKeys:
     ) -> None:
         slice_ = TODAY._replace(exchange_id="slice:r:1", slice=True)
         assert isinstance(await limiter.reserve(BUDGETS), Unloaded)
+        await limiter.settle([Spent(TODAY._replace(exchange_id="ex_9"), (5,))])
+        await limiter.load(TODAY.demands[0], Spending(0, (UnderWay("load_1", 0),)))
+        assert min((await ends(redis)).values()) > 0
         for each in (BUDGETS.demands[0], BUDGETS.demands[2]):
             await limiter.load(each, Spending(5, (UnderWay("ex_0", 7),)))
         for hold in (BUDGETS, slice_):

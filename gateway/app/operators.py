@@ -1,0 +1,184 @@
+"""Who looks after the gateway: the operators' API, the console, and who may sign in."""
+
+import hmac
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from gateway.admin.about_page import AboutPage
+from gateway.admin.audit_page import AuditPage
+from gateway.admin.console_page import ConsolePage
+from gateway.admin.explain_page import ExplainPage
+from gateway.admin.keys_page import KeysPage
+from gateway.admin.limits_page import LimitsPage
+from gateway.admin.oidc_sign_in import OidcSignIn
+from gateway.admin.operators import Operators
+from gateway.admin.organization_page import OrganizationPage
+from gateway.admin.repeats import SqlRepeats
+from gateway.admin.revocations_page import RevocationsPage
+from gateway.admin.sessions import Sessions
+from gateway.admin.sign_in import AdminToken, SignIn
+from gateway.admin.teams_page import TeamsPage
+from gateway.admin.usage_page import UsagePage
+from gateway.app.desks import key_desk_of, revocation_desk_of
+from gateway.app.ground import Ground
+from gateway.app.identity import CHANGED, Identities
+from gateway.app.limits import Limits
+from gateway.audit.reading import SqlAuditTrail
+from gateway.auth.tokens.claims import role_of
+from gateway.auth.tokens.fetching import discovered
+from gateway.auth.tokens.verifier import Verified
+from gateway.core.actor import Actor, Role
+from gateway.core.decision import Deny
+from gateway.core.policy import Policy
+from gateway.explaining import Explainer, Recent
+from gateway.limits.overview import Overview
+from gateway.local_answers import LocalAnswers
+from gateway.metering.reports.sql import SqlUsageReports
+from gateway.pipeline import Pipeline
+from gateway.policies.book import PolicyBook
+from gateway.rehearsal import Rehearsal
+from gateway.settings import ConsoleSettings, Settings
+
+_SIGN_IN_SECONDS: Final = 10.0
+_OWN_TOKEN: Final = "admin"  # noqa: S105 - the name of one
+_SESSIONS: Final = b"gateway console sessions"
+
+
+async def operators(
+    ground: Ground,
+    stack: AsyncExitStack,
+    *,
+    pepper: bytes,
+    book: PolicyBook,
+    known: Identities,
+    left: Limits,
+    local_answers: LocalAnswers,
+    pipeline: Pipeline,
+    recent: Recent,
+    is_ready: Callable[[], bool],
+) -> web.Application:
+    """What the operators' listener serves."""
+    settings, clock, database = ground.settings, ground.clock, ground.database
+
+    async def changed() -> None:
+        await ground.signals.tell(CHANGED)
+
+    async def whose_token(token: str) -> Actor | None:
+        return _actor(await known.verifier.verified(token))
+
+    def origin(policy: Policy, key_name: str, rule: str) -> str:
+        in_force = policy.version == book.version
+        return book.policy_set.origin(policy.team, key_name, rule) if in_force else ""
+
+    session_key = hmac.digest(pepper, _SESSIONS, "sha256")
+    sessions = Sessions(session_key, clock)
+    sign_in = SignIn(tokens=_admin_tokens(settings), token_actor=whose_token, sessions=sessions)
+    explainer = Explainer(
+        recent=recent, policies=book, signals=ground.signals, replica=ground.replica, origin=origin
+    )
+    rehearsal = Rehearsal(pipeline=pipeline, explainer=explainer, limiter=left.limiter, loader=left.loader)
+    pages = (
+        AboutPage(),
+        TeamsPage(policies=lambda: book.policy_set),
+        KeysPage(
+            desk=key_desk_of(
+                database, pepper=pepper, policies=lambda: book.policy_set, clock=clock, changed=changed
+            ),
+            clock=clock,
+        ),
+        RevocationsPage(
+            desk=revocation_desk_of(database, policies=lambda: book.policy_set, clock=clock, changed=changed),
+            keys=known.keys,
+        ),
+        UsagePage(reports=SqlUsageReports(database), clock=clock),
+        LimitsPage(
+            policies=lambda: book.policy_set,
+            keys=known.keys,
+            overview=Overview(limiter=left.limiter, loader=left.loader, clock=clock),
+        ),
+        ExplainPage(explainer=explainer, rehearsal=rehearsal, keys=known.keys, clock=clock),
+        AuditPage(trail=SqlAuditTrail(database)),
+        OrganizationPage(answers=local_answers),
+    )
+    console = ConsolePage(
+        sessions=sessions,
+        sign_in=sign_in.whose_token,
+        oidc=await _oidc(ground, stack, settings.console, session_key, book, known),
+        clock=clock,
+    )
+    return Operators(
+        pages=pages,
+        sign_in=sign_in,
+        repeats=SqlRepeats(database, clock),
+        metrics=ground.metrics,
+        is_ready=is_ready,
+        clock=clock,
+        log=ground.log,
+        console=console,
+    ).application()
+
+
+def _admin_tokens(settings: Settings) -> list[AdminToken]:
+    further = [
+        AdminToken(name, token.token, Role(token.role), frozenset(token.teams))
+        for name, token in settings.admin_tokens.items()
+    ]
+    if settings.admin_token is None:
+        return further
+    return [AdminToken(_OWN_TOKEN, settings.admin_token, Role.OPERATOR), *further]
+
+
+def _actor(verified: Verified | Deny) -> Actor | None:
+    """Who may administer by a token, if its issuer's rules say so."""
+    if isinstance(verified, Deny):
+        return None
+    found = role_of(verified.issuer, verified.claims)
+    name = verified.claims.get("email") or verified.claims.get("sub")
+    if found is None or not isinstance(name, str):
+        return None
+    role, teams = found
+    return Actor(f"{verified.issuer.name}:{name}", role, teams)
+
+
+async def _oidc(
+    ground: Ground,
+    stack: AsyncExitStack,
+    console: ConsoleSettings,
+    key: bytes,
+    book: PolicyBook,
+    known: Identities,
+) -> OidcSignIn | None:
+    """None where nobody signs in by an identity provider. Raises ValueError for one that there is not."""
+    if not console.issuer:
+        return None
+    if console.issuer not in book.policy_set.identity.issuers:
+        raise ValueError(f"GATEWAY_CONSOLE__ISSUER: identity.yaml has no issuer `{console.issuer}`")
+    http = aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=_SIGN_IN_SECONDS)
+    )
+    stack.push_async_callback(http.close)
+
+    async def discover() -> Mapping[str, str]:
+        return await discovered(known.fetch, book.policy_set.identity.issuers[console.issuer])
+
+    async def verified(token: str, nonce: str) -> Actor | None:
+        found = await known.verifier.verified(token, audiences=[console.client_id])
+        if isinstance(found, Deny) or found.issuer.name != console.issuer:
+            return None
+        return _actor(found) if hmac.compare_digest(str(found.claims.get("nonce")), nonce) else None
+
+    return OidcSignIn(
+        issuer=console.issuer,
+        client_id=console.client_id,
+        client_secret=console.client_secret,
+        url=console.url,
+        key=key,
+        http=http,
+        discover=discover,
+        verified=verified,
+        clock=ground.clock,
+    )
