@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Final
 
+import structlog
 from aiohttp import web
 
 from gateway import __version__
@@ -48,7 +49,8 @@ from gateway.server.incoming import BodyBounds
 from gateway.server.listener import Listener, spelled
 from gateway.server.own_headers import own_headers
 from gateway.server.proxy import Proxy
-from gateway.settings import BoundSettings, Settings, UpstreamSettings
+from gateway.server.tls import ServerTls
+from gateway.settings import BoundSettings, Settings, TlsSettings, UpstreamSettings
 from gateway.shaping.shape import Shaper
 from gateway.telemetry.logging import LogSink
 from gateway.upstream.pool import Pool
@@ -61,6 +63,7 @@ _RECOVER_SECONDS: Final = 5.0
 _RETENTION_SECONDS: Final = 3600.0
 _REFUSALS_SECONDS: Final = 60.0
 _WATCH_SECONDS: Final = 1.0
+_CERTIFICATE_SECONDS: Final = 60.0
 _KEEP_ALIVE_SECONDS: Final = 75.0
 _LINGER_SECONDS: Final = 2.0
 _REPORT_THREADS: Final = 2
@@ -236,7 +239,10 @@ async def assembled(
         )
         admin_address = await stack.enter_async_context(_listening(application, settings.admin_listen))
         listener = Listener(clients=clients, gate=gate, drain_seconds=bounds.drain_seconds, log=log)
-        await listener.open(*_host_and_port(settings.listen))
+        tls = _tls(settings.tls)
+        if tls is not None:
+            background.every("certificate", _CERTIFICATE_SECONDS, _renewal(tls, log))
+        await listener.open(*_host_and_port(settings.listen), ssl=tls.context if tls else None)
         stack.push_async_callback(listener.close)
         _settle_memory()
         log.info("listening", clients=listener.address, operators=admin_address, policy_version=book.version)
@@ -278,6 +284,31 @@ def _target(name: str, upstream: UpstreamSettings) -> Target:
         first_byte_seconds=upstream.first_byte_seconds,
         proxy=upstream.proxy,
     )
+
+
+def _tls(settings: TlsSettings) -> ServerTls | None:
+    """Raises OSError, ValueError for files that cannot be used."""
+    if settings.cert_file is None:
+        return None
+    return ServerTls(
+        cert_file=settings.cert_file,
+        key_file=settings.key_file,
+        client_ca_file=settings.client_ca_file,
+        client_certificates=settings.client_certificates,
+    )
+
+
+def _renewal(tls: ServerTls, log: structlog.stdlib.BoundLogger) -> Callable[[], Awaitable[None]]:
+    """Takes a renewed certificate over. One that cannot be used is told of, and changes nothing."""
+
+    async def renew() -> None:
+        try:
+            if tls.reload():
+                log.info("certificate_renewed")
+        except (OSError, ValueError) as error:
+            log.error("certificate_unusable", why=str(error))
+
+    return renew
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

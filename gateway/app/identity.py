@@ -31,6 +31,7 @@ CHANGED: Final = "credentials"
 
 _POLL_SECONDS: Final = 0.5
 _USES_SECONDS: Final = 30.0
+_ISSUER_KEYS_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,12 @@ async def identities(
     fetch = Fetcher().fetch
     key_sets = KeySets(clock=clock, fetch=fetch, on_change=ground.alarms.keys_of_issuer)
     stack.push_async_callback(key_sets.stop)
+
+    async def fetch_issuers_keys() -> None:
+        await key_sets.refresh(identity().issuers.values())
+
+    background.hand_over(fetch_issuers_keys)
+    background.every("issuer_keys", _ISSUER_KEYS_SECONDS, fetch_issuers_keys)
     verifier = TokenVerifier(identity=identity, key_sets=key_sets, clock=clock)
     exchanged = ExchangedKeys(pepper=pepper, clock=clock, revocations=revocations)
     by_token = TokenAuthenticator(identity=identity, verifier=verifier, revocations=revocations, clock=clock)

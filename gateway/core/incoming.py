@@ -23,6 +23,8 @@ class Certificate:
     """As RFC 4514 spells it: `CN=search-api,O=Acme`."""
     uris: tuple[str, ...] = ()
     """The URIs among its alternative names: a SPIFFE id is one."""
+    issued_at: int = 0
+    """Seconds since 1970 from which on it is good."""
 
 
 class Arrival(Protocol):

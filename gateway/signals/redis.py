@@ -23,11 +23,12 @@ from gateway.signals.topics import Topics
 
 CHANNEL: Final = "gateway:signals"
 TIMEOUT: Final = 0.2
-"""Seconds for a connection to be had, and for a message to be published."""
+"""Seconds for a message to be published: somebody waits."""
 BEAT: Final = 2.0
 """Seconds between two signals to oneself."""
+AT_ONCE: Final = 0.1
 AGAIN: Final = 1.0
-"""Seconds until a lost connection is made again."""
+"""Seconds until a lost connection is made again, the first time and from then on."""
 
 _BEATS_MISSED: Final = 1.5
 """Beats without a word after which a connection counts as lost."""
@@ -102,7 +103,9 @@ class RedisSignals:
         self._sign = _Message(self._id, "", b"")
         self._turn = 0
         """Of a cluster another node is asked after each failure."""
-        self._away: bool | None = None
+        self._losses = 0
+        """Connections that were lost since a signal came back."""
+        self._away = False
         self._asking: dict[str, _Asking] = {}
         self._outbox: asyncio.Queue[tuple[str, _Message]] = asyncio.Queue(_MOST_WAITING)
 
@@ -149,14 +152,13 @@ class RedisSignals:
             try:
                 await self._hear_one_connection()
             except Exception as error:  # noqa: BLE001 - whatever it was, operators are told
-                self._is_away(_why(error))
-            self._turn += 1
-            await self._pause(AGAIN)
+                self._lost(error)
+            await self._pause(AT_ONCE if self._losses == 1 else AGAIN)
 
     async def _hear_one_connection(self) -> None:
         """Until it is lost. Raises what it was lost by."""
-        async with asyncio.timeout(self._timeout):
-            pool: Any = (await self._node(anew=self._away is True)).connection_pool
+        async with asyncio.timeout(self._beat):
+            pool: Any = (await self._node(anew=self._losses > 0)).connection_pool
             connection = await pool.get_connection()
         try:
             await connection.send_command("SUBSCRIBE", CHANNEL, self._own)
@@ -183,7 +185,7 @@ class RedisSignals:
         if message is None:
             return
         if message.sender == self._id:
-            self._is_away(None)  # the way there and back is open
+            self._open()
         elif message.question in self._asking:
             self._asking[message.question].add(message.body, message.sender)
 
@@ -196,11 +198,20 @@ class RedisSignals:
             reply = _Message(self._id, message.topic, answer, message.question)
             self._send(f"{CHANNEL}:{message.sender}", reply)
 
-    def _is_away(self, why: str | None) -> None:
-        if self._away is not (why is not None):
-            was, self._away = self._away, why is not None
-            if why is not None or was is not None:  # that all is well at the beginning is no news
-                self._on_away(why)
+    def _lost(self, error: Exception) -> None:
+        """A connection that is lost once, and had again at once, is no news."""
+        self._turn += 1
+        self._losses += 1
+        if self._losses > 1 and not self._away:
+            self._away = True
+            self._on_away(_why(error))
+
+    def _open(self) -> None:
+        """The way there and back is."""
+        self._losses = 0
+        if self._away:
+            self._away = False
+            self._on_away(None)
 
     # Speaking.
 
@@ -247,6 +258,6 @@ def _decoded(data: bytes) -> _Message | None:
 
 
 def _why(error: Exception) -> str:
-    return (
-        "no signal came back in time" if isinstance(error, TimeoutError) else f"Redis: {type(error).__name__}"
-    )
+    if isinstance(error, TimeoutError):
+        return "Redis did not answer in time"
+    return f"Redis: {type(error).__name__}"

@@ -349,9 +349,10 @@ async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path, dialect: Di
         answer = await ending
         told = dialect.error(answer.body.removesuffix(b"\n\n").rpartition(b"\n\n")[2])
         assert (answer.status, answer.whole) == (200, False)
-        assert (told["code"], told["message"]) == ("invalid_api_key", "The key was revoked.")
+        revoked = "The credential of this request was revoked."
+        assert (told["code"], told["message"]) == ("invalid_api_key", revoked)
         line = await house_.ended("cut")
-        assert (line["code"], line["rule"]) == ("invalid_api_key", "auth.api_key")
+        assert (line["code"], line["rule"]) == ("invalid_api_key", "auth.revocation")
         assert not going_on.done()
         going_on.cancel()
         (row,) = await house_.ledger(line["request_id"])

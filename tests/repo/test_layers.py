@@ -16,7 +16,7 @@ CONCERNS: Final = {
 }
 JOURNEY: Final = {
     *{"gate", "expectation", "accounting", "recovery", "relay", "oversight", "local_answers", "draining"},
-    "pipeline",
+    *{"explaining", "pipeline", "rehearsal"},
 }
 EDGES: Final = {"server", "admin"}
 BELOW_APP: Final = GROUND | TOOLS | CONCERNS | JOURNEY | EDGES
@@ -34,7 +34,9 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "relay": GROUND | TOOLS | CONCERNS,
     "oversight": GROUND | TOOLS | CONCERNS | {"relay"},
     "local_answers": GROUND | TOOLS | CONCERNS,
-    "pipeline": GROUND | TOOLS | CONCERNS | JOURNEY - {"pipeline"},
+    "explaining": GROUND | TOOLS | CONCERNS,
+    "pipeline": GROUND | TOOLS | CONCERNS | JOURNEY - {"pipeline", "rehearsal"},
+    "rehearsal": GROUND | TOOLS | CONCERNS | {"explaining", "gate", "pipeline"},
     **dict.fromkeys(EDGES, GROUND | TOOLS | CONCERNS | JOURNEY),
     "settings": GROUND | {"wire"},  # a YAML file is read, and its mistakes told, in one way
     "simulator": set(),  # a stand-in for OpenAI shares nothing with what it tests

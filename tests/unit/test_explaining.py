@@ -513,6 +513,18 @@ async def test_a_team_is_told_of_its_own_refusals_alone() -> None:
     assert len(await explainer.refusals(None, 10)) == 6
 
 
+async def test_few_are_the_newest_of_those_that_are_asked_for() -> None:
+    recent = Recent()
+    for number in range(1, 5):
+        recent.keep(refused(number, team="ads"))
+        recent.keep(refused(10 + number, principal=None))
+    explainer = an_explainer(recent)
+    assert ids(await explainer.refusals(frozenset({"ads"}), 2)) == ["req_4", "req_3"]
+    assert ids(await explainer.refusals(None, 2)) == ["req_14", "req_13"]
+    recent.keep(refused(9, team="search"))
+    assert ids(await explainer.refusals(frozenset({"ads"}), 1)) == ["req_4"]
+
+
 async def test_a_question_that_is_none_has_no_answer() -> None:
     signals = Neighbours()
     recent = Recent()

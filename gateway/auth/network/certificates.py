@@ -7,11 +7,8 @@ from gateway.core.incoming import Certificate
 from gateway.core.principal import CredentialKind, Principal
 
 
-def principal_of(
-    certificate: Certificate, rules: Iterable[CertificateRule], came_in_at: int
-) -> Principal | None:
-    """Whom the first rule that fits says; None when no rule is about this certificate. `came_in_at`: seconds
-    since 1970."""
+def principal_of(certificate: Certificate, rules: Iterable[CertificateRule]) -> Principal | None:
+    """Whom the first rule that fits says; None when no rule is about this certificate."""
     rule = next((rule for rule in rules if _is_about(rule, certificate)), None)
     if rule is None:
         return None
@@ -22,7 +19,7 @@ def principal_of(
         key_name=rule.user,
         kind=CredentialKind.CERTIFICATE,
         grant=rule.grant,
-        issued_at=came_in_at,
+        issued_at=certificate.issued_at,
     )
 
 

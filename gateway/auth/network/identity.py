@@ -50,11 +50,11 @@ class NetworkIdentity:
         return found
 
     def _found(self, arrival: Arrival) -> Principal | Deny | None:
-        identity, now = self._identity(), int(self._clock.now())
+        identity = self._identity()
         if identity.proxies:
-            vouched = proxies.principal_from(arrival, identity.proxies, now)
+            vouched = proxies.principal_from(arrival, identity.proxies, int(self._clock.now()))
             if vouched is not None:
                 return vouched
         if not identity.certificates or (certificate := arrival.certificate) is None:
             return None
-        return certificates.principal_of(certificate, identity.certificates, now) or _STRANGER
+        return certificates.principal_of(certificate, identity.certificates) or _STRANGER

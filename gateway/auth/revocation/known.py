@@ -4,8 +4,8 @@ Time is told in whole seconds, both ends included. So a credential that was issu
 its like was taken back is taken back too: better one too many than one too few.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Sequence
 
 from gateway.auth.interfaces import Revocation, RevocationKind
 from gateway.core.principal import Principal
@@ -14,32 +14,35 @@ _Spans = Sequence[Revocation]
 
 
 class KnownRevocations:
-    """A Revocations. Empty until it is told; what it knew before is then forgotten."""
+    """A Revocations. Empty until it is told."""
 
     def __init__(self) -> None:
-        self._count = 0
-        self._take({})
+        self._forget()
 
     def __repr__(self) -> str:
-        return f"<KnownRevocations {self._count}>"
+        return f"<KnownRevocations {len(self)}>"
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._ids)
 
-    def replace(self, revocations: Sequence[Revocation]) -> None:
-        """These are all that there are."""
-        self._count = len(revocations)
-        ordered = sorted(revocations, key=lambda each: (each.kind, each.value))
-        grouped = groupby(ordered, key=lambda each: (each.kind, each.value))
-        self._take({what: _needed(spans) for what, spans in grouped})
+    def replace(self, revocations: Sequence[Revocation]) -> Sequence[Revocation]:
+        """These are all that there are; what was known before costs little. Those that were not, again."""
+        new = [each for each in revocations if each.id not in self._ids]
+        if len(self) + len(new) != len(revocations):
+            self._forget()  # some are gone: the database is another
+        for each in new if self._ids else revocations:
+            spans = self._spans[each.kind]
+            spans[each.value] = _needed([*spans.get(each.value, ()), each])
+        self._ids.update(each.id for each in revocations)
+        return new
 
     def covers(self, principal: Principal) -> Revocation | None:
         """What took this principal's credential back; of several one that cuts streams, if there is any."""
-        if not self._count:
+        if not self._ids:
             return None
         found = None
         for spans in (
-            self._all,
+            self._all.get("", ()),
             self._keys.get(principal.key_id, ()),
             self._users.get(principal.subject, ()),
             self._teams.get(principal.team, ()),
@@ -53,18 +56,17 @@ class KnownRevocations:
                     break
         return found
 
-    def _take(self, spans: Mapping[tuple[RevocationKind, str], _Spans]) -> None:
-        def of(kind: RevocationKind) -> Mapping[str, _Spans]:
-            return {value: each for (its, value), each in spans.items() if its is kind}
+    def _forget(self) -> None:
+        self._ids: set[str] = set()
+        self._spans: defaultdict[RevocationKind, dict[str, _Spans]] = defaultdict(dict)
+        self._keys = self._spans[RevocationKind.KEY]
+        self._users = self._spans[RevocationKind.USER]
+        self._teams = self._spans[RevocationKind.TEAM]
+        self._issuers = self._spans[RevocationKind.ISSUER]
+        self._all = self._spans[RevocationKind.ALL]
 
-        self._keys = of(RevocationKind.KEY)
-        self._users = of(RevocationKind.USER)
-        self._teams = of(RevocationKind.TEAM)
-        self._issuers = of(RevocationKind.ISSUER)
-        self._all = of(RevocationKind.ALL).get("", ())
 
-
-def _needed(spans: Iterable[Revocation]) -> _Spans:
+def _needed(spans: _Spans) -> _Spans:
     """Those that say more than the others, first those that cut streams: mostly it is one."""
     wide_first = sorted(spans, key=lambda each: (not each.cut_streams, each.since, -each.until))
     needed: list[Revocation] = []

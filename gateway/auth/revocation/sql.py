@@ -1,11 +1,16 @@
 """What was taken back, in SQL. It is recorded, the epoch raised and the audit trail continued in one
 transaction: whoever sees the epoch move finds the reason.
+
+Nothing is ever changed or taken out, so what was read once is not read again. How many there are says whether
+any is missing: one whose maker's clock was behind, or whose transaction ended late. Then all are read.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
+from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from gateway.audit.trail import append
 from gateway.auth.interfaces import Revocation, RevocationKind
@@ -14,11 +19,17 @@ from gateway.database.engine import Database
 from gateway.database.tables import KEY_EPOCH, REVOCATIONS
 
 
+_OVERLAP: Final = 60_000
+"""Milliseconds before the newest that is known, from which on it is looked for newer ones."""
+
+
 class SqlRevocationStore:
-    """A RevocationStore in the house's database."""
+    """A RevocationStore in the house's database. Remembers what it has read."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: tuple[Revocation, ...] = ()
+        self._ids: frozenset[str] = frozenset()
 
     async def add(self, revocation: Revocation, act: Act) -> None:
         def work(connection: Connection) -> None:
@@ -29,12 +40,17 @@ class SqlRevocationStore:
         await self._database.write(work)
 
     async def list(self) -> Sequence[Revocation]:
-        query = select(REVOCATIONS).order_by(REVOCATIONS.c.at, REVOCATIONS.c.id)
-
-        def work(connection: Connection) -> Sequence[Revocation]:
-            return [_revocation(dict(row._mapping)) for row in connection.execute(query)]
-
-        return await self._database.read(work)
+        known, ids = self._known, self._ids
+        total, found = await self._database.read(
+            partial(_found, since=known[-1].at - _OVERLAP if known else 0)
+        )
+        new = [each for each in found if each.id not in ids]
+        if len(known) + len(new) != total:
+            known, (_, new) = (), await self._database.read(partial(_found, since=0))
+        if new or not known:
+            self._known = tuple(sorted((*known, *new), key=lambda each: (each.at, each.id)))
+            self._ids = frozenset(each.id for each in self._known)
+        return self._known
 
 
 def record(connection: Connection, revocation: Revocation) -> None:
@@ -45,6 +61,13 @@ def record(connection: Connection, revocation: Revocation) -> None:
 def raise_epoch(connection: Connection) -> None:
     """So that every replica looks anew, once this transaction is over."""
     connection.execute(update(KEY_EPOCH).values(epoch=KEY_EPOCH.c.epoch + 1))
+
+
+def _found(connection: Connection, since: int) -> tuple[int, Sequence[Revocation]]:
+    """How many there are, and those from this moment on."""
+    total: int = connection.execute(select(func.count()).select_from(REVOCATIONS)).scalar_one()
+    rows = connection.execute(select(REVOCATIONS).where(REVOCATIONS.c.at >= since))
+    return total, [_revocation(dict(row._mapping)) for row in rows]
 
 
 def _revocation(row: dict[str, object]) -> Revocation:

@@ -51,7 +51,6 @@ class CredentialWatch:
         self._on_change = on_change
         self._pause = pause
         self._epoch: int | None = None
-        self._seen: frozenset[str] = frozenset()
         self._turn = asyncio.Lock()
         self._asked = 0
         self._answered = 0
@@ -103,16 +102,11 @@ class CredentialWatch:
             each.confirm(at)
 
     def _take(self, revocations: Sequence[Revocation], *, begins: bool) -> None:
-        self._known.replace(revocations)
+        new = self._known.replace(revocations)
         for each in self._forgetful:
             each.forget()
         if not begins:
             self._on_change()
-            self._tell_lag(revocations)
-        self._seen = frozenset(each.id for each in revocations)
-
-    def _tell_lag(self, revocations: Sequence[Revocation]) -> None:
-        now = self._clock.now()
-        for each in revocations:
-            if each.id not in self._seen:
-                self._on_lag(max(0.0, now - each.at / 1000))
+            now = self._clock.now()
+            for revocation in new:
+                self._on_lag(max(0.0, now - revocation.at / 1000))

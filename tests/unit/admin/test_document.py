@@ -9,6 +9,7 @@ import pytest
 
 from gateway.admin.document import openapi
 from gateway.admin.operations import OPERATIONS, Operation
+from tests.repo.pages import page, rows
 from tests.support.operators import Client, by
 
 EVERY = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
@@ -78,3 +79,14 @@ def test_only_made_keys_have_a_secret() -> None:
         if {"secret", "secret_hash", "previous_hash", "token"} & schema.get("properties", {}).keys()
     }
     assert secretive == {"MadeKey"}
+
+
+@EVERY
+def test_every_operation_has_its_row_in_the_docs(operation: Operation) -> None:
+    told = {row[0]: row for row in rows(page("operators-api.md"))}
+    if operation.reads_query_itself:
+        assert "`GET /v1/organization/…`" in told
+        return
+    roles = told[f"`{operation.method} {operation.path}`"][2]
+    wanted = {role.value for role in operation.roles}
+    assert roles == "all" if len(wanted) == 4 else {role.strip("` ") for role in roles.split(",")} == wanted

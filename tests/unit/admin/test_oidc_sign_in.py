@@ -45,6 +45,9 @@ class Provider:
         self.credentials.append(request.headers.get("authorization"))
         return web.Response(status=self.status, body=self.answer, headers=self.headers)
 
+    async def elsewhere(self, _: web.Request) -> web.Response:
+        return web.Response(body=b'{"id_token": "of.somebody.else"}')
+
     async def discover(self) -> Mapping[str, str]:
         if self.discovery_fails is not None:
             raise self.discovery_fails
@@ -59,7 +62,7 @@ class Provider:
 async def provider(tmp_path: Path) -> AsyncIterator[Provider]:
     standing = Provider()
     application = web.Application()
-    application.add_routes([web.post("/token", standing.token)])
+    application.add_routes([web.post("/token", standing.token), web.get("/elsewhere", standing.elsewhere)])
     server = TestServer(application, host="localhost", scheme="https")
     await server.start_server(ssl=servers_side(certificate(tmp_path)))
     url = f"https://localhost:{server.port}"
@@ -231,7 +234,7 @@ async def test_an_answer_that_is_none_is_refused(
     make: Any, provider: Provider, status: int, answer: bytes, why: Why
 ) -> None:
     provider.status, provider.answer = status, answer
-    provider.headers = {"location": provider.metadata["token_endpoint"]} if status == 302 else {}
+    provider.headers = {"location": "/elsewhere"} if status == 302 else {}
     begun = await make().begin()
 
     assert await refused(make(), back(begun), begun.cookie) is why

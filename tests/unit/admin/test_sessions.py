@@ -59,6 +59,16 @@ def test_no_change_of_one_character_is_let_pass() -> None:
     assert [each for each in changed if sessions.opened(each) is not None] == []
 
 
+def test_no_other_spelling_of_the_same_bytes_is_let_pass() -> None:
+    clock = ManualClock()
+    sessions, cookie = Sessions(KEY, clock), sealed(clock)
+
+    respelled = [
+        cookie[:at] + more + cookie[at:] for at in range(len(cookie) + 1) for more in ("!", "!!!!", "\n", "=")
+    ]
+    assert [each for each in respelled if sessions.opened(each) is not None] == []
+
+
 @pytest.mark.parametrize("cookie", ["", ".", "a.b", "é.é", "=.=", "W10.", "x" * 100_000, "a." * 50_000])
 def test_what_was_never_sealed_is_nobodys(cookie: str) -> None:
     assert Sessions(KEY, ManualClock()).opened(cookie) is None

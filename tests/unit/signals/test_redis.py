@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from gateway.limits.redis.connect import connect
 from gateway.signals.interfaces import MOST_BYTES
-from gateway.signals.redis import AGAIN, CHANNEL, RedisSignals
+from gateway.signals.redis import AGAIN, AT_ONCE, CHANNEL, RedisSignals
 from tests.support.eventually import eventually
 from tests.support.log import Log
 from tests.support.redis_server import RedisServer, ask, running_redis
@@ -71,7 +71,7 @@ async def a_replica(
 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
-        await asyncio.sleep(min(seconds, 0.02) if seconds == AGAIN else seconds)
+        await asyncio.sleep(0.02 if seconds == AGAIN else seconds)
 
     signals = RedisSignals(
         client=client, log=log.logger, on_away=away.append, beat=beat, timeout=timeout, pause=pause
@@ -208,12 +208,12 @@ async def test_it_comes_back_by_itself(own_redis_server: RedisServer) -> None:
 
 
 async def test_a_redis_that_falls_silent_is_noticed(own_redis_server: RedisServer) -> None:
-    async with a_replica(own_redis_server, beat=0.05, timeout=0.2) as replica:
+    async with a_replica(own_redis_server, beat=0.1, timeout=0.2) as replica:
         own_redis_server.freeze()
         await eventually(lambda: replica.away)
         own_redis_server.thaw()
         await eventually(lambda: replica.away[-1] is None)
-        assert replica.away[0] == "no signal came back in time"
+        assert replica.away[0] == "Redis did not answer in time"
 
 
 async def test_nobody_waits_for_a_redis_that_is_silent(own_redis_server: RedisServer) -> None:
@@ -235,7 +235,9 @@ async def test_a_connection_on_which_nothing_arrives_any_more_is_made_anew(
     async with a_replica(redis_server, beat=0.1) as replica:
         connection = await subscribed(replica)
         await connection.send_command("UNSUBSCRIBE")
-        await eventually(lambda: replica.away == ["no signal came back in time", None])
+        await eventually(lambda: AT_ONCE in replica.pauses)
+        await eventually(replica.is_listening)
+        assert replica.away == []
 
 
 async def subscribed(replica: Replica) -> Any:

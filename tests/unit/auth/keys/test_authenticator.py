@@ -308,6 +308,16 @@ async def test_a_key_is_good_from_its_networks_alone(
         assert code(await authenticator.authenticate(bound.text, MemoryArrival(peer))) is refused
 
 
+async def test_who_came_from_within_opens_the_door_to_nobody_else(
+    authenticator: KeyAuthenticator, store: WatchedStore
+) -> None:
+    bound = await issue(store, addresses=("10.0.0.0/8",))
+    peers = ("10.1.2.3", "10.1.2.3", "192.0.2.7", "10.1.2.3", "192.0.2.7")
+    answers = [await authenticator.authenticate(bound.text, MemoryArrival(peer)) for peer in peers]
+    denied = ErrorCode.PERMISSION_DENIED
+    assert [code(answer) for answer in answers] == [None, None, denied, None, denied]
+
+
 async def test_who_comes_from_elsewhere_is_not_told_from_where_he_should(
     authenticator: KeyAuthenticator, store: WatchedStore
 ) -> None:
@@ -507,6 +517,19 @@ async def test_no_more_keys_are_remembered_than_there_is_room_for(
     for key in reversed(keys):
         await authenticator.authenticate(key.text, HERE)
     assert store.asked == [keys[0].id]
+
+
+async def test_a_key_in_use_stays_when_room_is_made(store: WatchedStore, clock: ManualClock) -> None:
+    authenticator = an_authenticator(store, clock, capacity=2, good_for=1000)
+    used, idle, new = [await issue(store, name=f"n{number}") for number in range(3)]
+    await authenticator.authenticate(used.text, HERE)
+    await authenticator.authenticate(idle.text, HERE)
+    clock.advance(60)
+    await authenticator.authenticate(used.text, HERE)
+    await authenticator.authenticate(new.text, HERE)
+    store.asked.clear()
+    await authenticator.authenticate(used.text, HERE)
+    assert store.asked == []
 
 
 async def test_a_revocation_counts_from_the_forgetting_on(

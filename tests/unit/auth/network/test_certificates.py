@@ -17,7 +17,7 @@ RULES = (
 
 
 def test_a_certificate_stands_for_a_service() -> None:
-    assert principal_of(Certificate("CN=whatever", (SPIFFE,)), RULES, 1000) == Principal(
+    assert principal_of(Certificate("CN=whatever", (SPIFFE,), 1000), RULES) == Principal(
         subject="service:indexer",
         team="search",
         key_id="cert:indexer",
@@ -29,7 +29,7 @@ def test_a_certificate_stands_for_a_service() -> None:
 
 
 def test_a_certificate_is_known_by_its_whole_subject_too() -> None:
-    found = principal_of(Certificate("CN=bidder,O=Acme"), RULES, 1000)
+    found = principal_of(Certificate("CN=bidder,O=Acme"), RULES)
 
     assert found is not None
     assert (found.subject, found.team) == ("service:bidder", "ads")
@@ -51,16 +51,16 @@ def test_a_certificate_is_known_by_its_whole_subject_too() -> None:
     ],
 )
 def test_a_certificate_that_is_only_alike_stands_for_nobody(certificate: Certificate) -> None:
-    assert principal_of(certificate, RULES, 1000) is None
+    assert principal_of(certificate, RULES) is None
 
 
 def test_the_first_rule_that_fits_decides() -> None:
     both = Certificate("CN=bidder,O=Acme", (SPIFFE,))
 
-    first, last = principal_of(both, RULES, 0), principal_of(both, RULES[::-1], 0)
+    first, last = principal_of(both, RULES), principal_of(both, RULES[::-1])
 
     assert (first and first.team, last and last.team) == ("search", "ads")
 
 
 def test_a_rule_for_no_subject_is_about_nobody() -> None:
-    assert principal_of(Certificate(""), [CertificateRule("search", "x", subject="")], 0) is None
+    assert principal_of(Certificate(""), [CertificateRule("search", "x", subject="")]) is None

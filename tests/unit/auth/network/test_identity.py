@@ -15,7 +15,7 @@ from tests.support.clock import ManualClock
 from tests.support.memory import MemoryIncoming
 
 NOW = 1_795_000_000
-SHOWN = Certificate("CN=indexer")
+SHOWN = Certificate("CN=indexer", issued_at=NOW)
 RULES = (CertificateRule("search", "indexer", subject="CN=indexer"),)
 PROXIES = (TrustedProxy((ip_network("10.0.0.0/24"),), "x-user", team="search"),)
 BOTH = Identity(certificates=RULES, proxies=PROXIES)
