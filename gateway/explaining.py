@@ -16,10 +16,10 @@ from gateway.core.decision import Deny, Mode
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import ERRORS, GatewayError, Owner, Refused
 from gateway.core.exchange import Exchange, Outcome
-from gateway.core.policy import Model, Policy
+from gateway.core.policy import Budget, Model, Policy, Scope
 from gateway.core.principal import Principal
 from gateway.core.standing import Standing
-from gateway.limits.interfaces import Demand
+from gateway.limits.interfaces import Demand, Refusal
 from gateway.policies.book import PolicyBook
 from gateway.signals.interfaces import MOST_BYTES, Signals
 
@@ -132,6 +132,7 @@ class Kept(Struct, frozen=True, gc=False):
     policy: Policy | None
     model: Model | None
     standings: tuple[Standing, ...]
+    missed: Standing | None
     notes: tuple[Deny, ...]
     error: Deny | None
     """What the client was told. Never the error itself: its traceback holds the call."""
@@ -274,7 +275,7 @@ class Explainer:
             policy_version=policy.version if policy else "",
             policy_in_force=policy is None or policy.version == self._policies.version,
             decisions=[self._decided(deny, kept) for deny in _decisions(kept)],
-            counters=[counter(standing) for standing in kept.standings],
+            counters=[counter(standing) for standing in (*_missed(kept), *kept.standings)],
             attempts=kept.attempts,
             duration_ms=_milliseconds(kept),
         )
@@ -309,6 +310,18 @@ def standing_of(demand: Demand, level: int, at: float) -> Standing:
     return Standing(limit.name, limit.counts, window.amount, left, reset)
 
 
+def missed(refusal: Refusal | None, at: float) -> Standing | None:
+    """What had no room, where a refusal's own standings do not tell: those are of rates alone."""
+    if refusal is None or refusal.demand.rate is not None or is_shared(refusal.demand):
+        return None
+    return standing_of(refusal.demand, refusal.level, at)
+
+
+def is_shared(demand: Demand) -> bool:
+    """Whether several teams draw on this budget: what others have spent is nobody's business."""
+    return isinstance(demand.limit, Budget) and Scope.ORGANIZATION in demand.limit.per
+
+
 def counter(standing: Standing) -> Counter:
     """As it is told."""
     return Counter(
@@ -333,6 +346,7 @@ def _kept(exchange: Exchange) -> Kept:
         exchange.policy,
         exchange.model,
         exchange.standings,
+        exchange.missed,
         tuple([_short(note) for note in exchange.notes]) if exchange.notes else (),
         None if error is None else _said(error),
         isinstance(error, Refused),
@@ -354,6 +368,10 @@ def _short(deny: Deny) -> Deny:
     if len(reason) <= _LONGEST and len(param) <= _LONGEST:
         return deny
     return replace(deny, reason=reason[:_LONGEST], param=param[:_LONGEST] or None)
+
+
+def _missed(kept: Kept) -> tuple[Standing, ...]:
+    return () if kept.missed is None else (kept.missed,)
 
 
 def _decisions(kept: Kept) -> tuple[Deny, ...]:

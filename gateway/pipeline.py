@@ -37,7 +37,7 @@ from gateway.core.policy import Model, Policy
 from gateway.core.principal import Principal
 from gateway.draining import Draining
 from gateway.expectation import Expectations, Expected
-from gateway.explaining import Recent
+from gateway.explaining import Recent, missed
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.interfaces import Refusal
@@ -166,6 +166,7 @@ class Pipeline:
                 exchange.id, principal, policy, model.name, expected.amounts, expected.bound
             ) as held:
                 exchange.standings = held.standings
+                exchange.missed = missed(held.refusal, exchange.received_at)
                 self._enforce(exchange, held.denials)
                 # 9 to 11 go on without the client, too, where the policy says so
                 spend = partial(self._spend, exchange, held, call, model, expected, incoming)
@@ -214,6 +215,7 @@ class Pipeline:
     def _refuse_again(self, exchange: Exchange, refusal: Refusal | None) -> None:
         if refusal is not None:
             exchange.standings = refusal.standings
+            exchange.missed = missed(refusal, exchange.received_at)
             self._enforce(exchange, (refusal.deny,))
 
     async def _read(self, endpoint: Endpoint, incoming: Incoming) -> Call:

@@ -22,10 +22,19 @@ from gateway.core.errors import ErrorCode, GatewayError, Refused
 from gateway.core.exchange import Exchange
 from gateway.core.ids import new_id
 from gateway.core.incoming import Arrival, Certificate, HeaderList, Headers
-from gateway.core.policy import Budget, Model, Scope
+from gateway.core.policy import Model
 from gateway.core.principal import Principal
 from gateway.core.spending import Spending
-from gateway.explaining import Counter, Explainer, Explanation, Recent, WouldSend, counter, standing_of
+from gateway.explaining import (
+    Counter,
+    Explainer,
+    Explanation,
+    Recent,
+    WouldSend,
+    counter,
+    is_shared,
+    standing_of,
+)
 from gateway.gate import Gate
 from gateway.limits.bucket import MICRO
 from gateway.limits.budget import State, Window
@@ -161,7 +170,7 @@ class Rehearsal:
         return [
             counter(standing_of(demand, look.level, at))
             for demand, look in onlooker.found
-            if look.loaded and not _is_shared(demand)
+            if look.loaded and not is_shared(demand)
         ]
 
 
@@ -290,8 +299,3 @@ def _fits_budget(look: Look, cost: int, window: Window) -> Fit:
     if state.fits_without_slices(cost, window.amount):
         return Fit.SET_ASIDE
     return Fit.HELD if state.fits_without_holds(cost, window.amount) else Fit.NO
-
-
-def _is_shared(demand: Demand) -> bool:
-    """Whether several teams draw on this budget: what others have spent is nobody's business."""
-    return isinstance(demand.limit, Budget) and Scope.ORGANIZATION in demand.limit.per

@@ -45,6 +45,8 @@ class Exchange:
     """The model's name as the client wrote it, an alias perhaps. Never a label: it may be junk."""
     model: Model | None = None
     standings: tuple[Standing, ...] = ()
+    missed: Standing | None = None
+    """The slots or the budget that had no room for it, which clients are not told of in numbers."""
     notes: list[Deny] = field(default_factory=list)
     """What rules in shadow or warn mode would have done."""
     attempts: list[Attempt] = field(default_factory=list)

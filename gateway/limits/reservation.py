@@ -43,7 +43,7 @@ _Settle = Callable[[Spent], None]
 class Reservation:
     """What a limiter decided, and what is held by it: nothing when it refused. To be used in a `with`."""
 
-    __slots__ = ("_hold", "_on_leak", "_settle", "denials", "held", "standings")
+    __slots__ = ("_hold", "_on_leak", "_settle", "denials", "held", "refusal", "standings")
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class Reservation:
         """What the exchange is expected to spend; grows when it turns out to spend more."""
         self.denials: tuple[Deny, ...]
         """The refusal, in mode enforce; or what limits in shadow or warn mode have to say."""
+        self.refusal = decision if isinstance(decision, Refusal) else None
+        """What had no room, and how much there was."""
         self._hold: Hold | None
         if isinstance(decision, Refusal):
             self.denials, self._hold = (decision.deny,), None

@@ -283,6 +283,35 @@ def test_a_counter_is_told_with_its_unit() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("policy", "counters"),
+    [
+        (
+            a_policy(budgets=(Budget("month", Counted.DOLLARS, (Scope.TEAM,), 10, Period.MONTH),)),
+            [Counter(name="month", counts="dollars", limit=10, remaining=10, reset_seconds=1_083_200.0)],
+        ),
+        (
+            a_policy(budgets=(Budget("all", Counted.DOLLARS, (Scope.ORGANIZATION,), 10, Period.MONTH),)),
+            [],
+        ),
+        (
+            a_policy(limits=(Limit("none", Counted.CONCURRENT, (Scope.TEAM,), 0),)),
+            [Counter(name="none", counts="concurrent", limit=0, remaining=0, reset_seconds=0.0)],
+        ),
+        (
+            few(Counted.TOKENS, 10),
+            [Counter(name="few", counts="tokens", limit=10, remaining=10, reset_seconds=0.0)],
+        ),
+    ],
+    ids=["a budget", "a shared budget", "slots", "a rate"],
+)
+async def test_what_had_no_room_is_told_in_numbers(policy: Policy, counters: list[Counter]) -> None:
+    journey = Journey(policy=policy)
+    with suppress(GatewayError):
+        await journey.run()
+    assert (await explained(journey, journey.last.id)).counters == counters
+
+
 def test_a_decision_says_where_its_rule_stands() -> None:
     asked = []
 

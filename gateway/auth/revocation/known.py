@@ -6,6 +6,7 @@ its like was taken back is taken back too: better one too many than one too few.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import is_
 
 from gateway.auth.interfaces import Revocation, RevocationKind
 from gateway.core.principal import Principal
@@ -17,28 +18,35 @@ class KnownRevocations:
     """A Revocations. Empty until it is told."""
 
     def __init__(self) -> None:
+        self._known: Sequence[Revocation] = ()
+        self._spans: defaultdict[RevocationKind, dict[str, _Spans]] = defaultdict(dict)
         self._forget()
 
     def __repr__(self) -> str:
         return f"<KnownRevocations {len(self)}>"
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._known)
 
     def replace(self, revocations: Sequence[Revocation]) -> Sequence[Revocation]:
-        """These are all that there are; what was known before costs little. Those that were not, again."""
-        new = [each for each in revocations if each.id not in self._ids]
-        if len(self) + len(new) != len(revocations):
-            self._forget()  # some are gone: the database is another
-        for each in new if self._ids else revocations:
+        """These are all that there are. Gives those that were not known. It costs little when they begin with
+        the very ones that were told the last time."""
+        known = self._known
+        if len(known) <= len(revocations) and all(map(is_, known, revocations)):
+            new = revocations[len(known) :]
+        else:
+            ids = {each.id for each in known}
+            new = [each for each in revocations if each.id not in ids]
+            self._forget()
+        for each in revocations[len(self._known) :]:
             spans = self._spans[each.kind]
             spans[each.value] = _needed([*spans.get(each.value, ()), each])
-        self._ids.update(each.id for each in revocations)
+        self._known = tuple(revocations)
         return new
 
     def covers(self, principal: Principal) -> Revocation | None:
         """What took this principal's credential back; of several one that cuts streams, if there is any."""
-        if not self._ids:
+        if not self._known:
             return None
         found = None
         for spans in (
@@ -57,8 +65,8 @@ class KnownRevocations:
         return found
 
     def _forget(self) -> None:
-        self._ids: set[str] = set()
-        self._spans: defaultdict[RevocationKind, dict[str, _Spans]] = defaultdict(dict)
+        self._known = ()
+        self._spans.clear()
         self._keys = self._spans[RevocationKind.KEY]
         self._users = self._spans[RevocationKind.USER]
         self._teams = self._spans[RevocationKind.TEAM]

@@ -18,7 +18,6 @@ from gateway.core.actor import Act
 from gateway.database.engine import Database
 from gateway.database.tables import KEY_EPOCH, REVOCATIONS
 
-
 _OVERLAP: Final = 60_000
 """Milliseconds before the newest that is known, from which on it is looked for newer ones."""
 
@@ -29,7 +28,7 @@ class SqlRevocationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: tuple[Revocation, ...] = ()
-        self._ids: frozenset[str] = frozenset()
+        self._ids: set[str] = set()
 
     async def add(self, revocation: Revocation, act: Act) -> None:
         def work(connection: Connection) -> None:
@@ -40,17 +39,21 @@ class SqlRevocationStore:
         await self._database.write(work)
 
     async def list(self) -> Sequence[Revocation]:
-        known, ids = self._known, self._ids
-        total, found = await self._database.read(
-            partial(_found, since=known[-1].at - _OVERLAP if known else 0)
-        )
-        new = [each for each in found if each.id not in ids]
-        if len(known) + len(new) != total:
-            known, (_, new) = (), await self._database.read(partial(_found, since=0))
-        if new or not known:
-            self._known = tuple(sorted((*known, *new), key=lambda each: (each.at, each.id)))
-            self._ids = frozenset(each.id for each in self._known)
+        since = self._known[-1].at - _OVERLAP if self._known else 0
+        total, found = await self._database.read(partial(_found, since=since))
+        new = [each for each in found if each.id not in self._ids]
+        if len(self._known) + len(new) != total:
+            _, new = await self._database.read(partial(_found, since=0))
+            self._known, self._ids = (), set()
+        self._keep(new)
         return self._known
+
+    def _keep(self, new: Sequence[Revocation]) -> None:
+        late = new and self._known and _age(new[0]) < _age(self._known[-1])
+        self._known = (*self._known, *new)
+        self._ids.update(each.id for each in new)
+        if late:
+            self._known = tuple(sorted(self._known, key=_age))
 
 
 def record(connection: Connection, revocation: Revocation) -> None:
@@ -63,11 +66,15 @@ def raise_epoch(connection: Connection) -> None:
     connection.execute(update(KEY_EPOCH).values(epoch=KEY_EPOCH.c.epoch + 1))
 
 
-def _found(connection: Connection, since: int) -> tuple[int, Sequence[Revocation]]:
-    """How many there are, and those from this moment on."""
+def _found(connection: Connection, since: int) -> tuple[int, list[Revocation]]:
+    """How many there are, and those from this moment on, the oldest first."""
     total: int = connection.execute(select(func.count()).select_from(REVOCATIONS)).scalar_one()
     rows = connection.execute(select(REVOCATIONS).where(REVOCATIONS.c.at >= since))
-    return total, [_revocation(dict(row._mapping)) for row in rows]
+    return total, sorted((_revocation(dict(row._mapping)) for row in rows), key=_age)
+
+
+def _age(revocation: Revocation) -> tuple[int, str]:
+    return revocation.at, revocation.id
 
 
 def _revocation(row: dict[str, object]) -> Revocation:

@@ -98,6 +98,27 @@ def test_what_was_known_before_is_forgotten() -> None:
     assert (them.covers(a_principal()), len(them)) == (None, 0)
 
 
+def test_those_that_were_not_known_are_told() -> None:
+    first, second, third = (a_revocation(value=name) for name in ("k1", "k2", "k3"))
+    them = KnownRevocations()
+    assert list(them.replace([first])) == [first]
+    assert list(them.replace([first, second])) == [second]
+    assert list(them.replace([first, second])) == []
+    assert list(them.replace([third, first, second])) == [third]
+    assert list(them.replace([second])) == []
+
+
+@given(st.lists(st.integers(0, 5), max_size=4), st.lists(st.integers(0, 5), max_size=4))
+def test_however_it_came_to_know_it_knows_the_same(before: list[int], after: list[int]) -> None:
+    all_ = [a_revocation(value=f"k{number}", since=number) for number in range(6)]
+    them = known(all_[number] for number in dict.fromkeys(before))
+    now = [all_[number] for number in dict.fromkeys(after)]
+    them.replace(now)
+    for number in range(6):
+        who = a_principal(50, key_id=f"k{number}")
+        assert them.covers(who) == known(now).covers(who)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("kind", [KIND.KEY, KIND.TEAM])
 def test_of_several_the_one_that_cuts_streams_is_told(kind: RevocationKind, order: int) -> None:
