@@ -1,1 +1,1 @@
-"""The operators' listener: health, metrics, the operators' API and the console. Never reachable by clients."""
+"""The operators' listener: health, metrics, the operators' API and the console. Not for clients."""

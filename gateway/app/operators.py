@@ -1,7 +1,8 @@
 """Who looks after the gateway: the operators' API, the console, and who may sign in."""
 
 import hmac
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -74,9 +75,10 @@ async def operators(
         in_force = policy.version == book.version
         return book.policy_set.origin(policy.team, key_name, rule) if in_force else ""
 
-    session_key = hmac.digest(pepper, _SESSIONS, "sha256")
+    tokens = _admin_tokens(settings)
+    session_key = _session_key(pepper, tokens)
     sessions = Sessions(session_key, clock)
-    sign_in = SignIn(tokens=_admin_tokens(settings), token_actor=whose_token, sessions=sessions)
+    sign_in = SignIn(tokens=tokens, token_actor=whose_token, sessions=sessions)
     explainer = Explainer(
         recent=recent, policies=book, signals=ground.signals, replica=ground.replica, origin=origin
     )
@@ -132,6 +134,15 @@ def _admin_tokens(settings: Settings) -> list[AdminToken]:
     return [AdminToken(_OWN_TOKEN, settings.admin_token, Role.OPERATOR), *further]
 
 
+def _session_key(pepper: bytes, tokens: Sequence[AdminToken]) -> bytes:
+    """The same for all replicas. Another one as soon as any token is: sessions end with what began them."""
+    key = hmac.new(pepper, _SESSIONS, "sha256")
+    for token in tokens:
+        secret = hmac.digest(pepper, token.token.get_secret_value().encode(), "sha256")
+        key.update(f"\n{token.name} {token.role} {sorted(token.teams)} {secret.hex()}".encode())
+    return key.digest()
+
+
 def _actor(verified: Verified | Deny) -> Actor | None:
     """Who may administer by a token, if its issuer's rules say so."""
     if isinstance(verified, Deny):
@@ -155,10 +166,14 @@ async def _oidc(
     """None where nobody signs in by an identity provider. Raises ValueError for one that there is not."""
     if not console.issuer:
         return None
-    if console.issuer not in book.policy_set.identity.issuers:
+    issuer = book.policy_set.identity.issuers.get(console.issuer)
+    if issuer is None:
         raise ValueError(f"GATEWAY_CONSOLE__ISSUER: identity.yaml has no issuer `{console.issuer}`")
+    tls = ssl.create_default_context(cafile=issuer.ca_file)
     http = aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=_SIGN_IN_SECONDS)
+        connector=aiohttp.TCPConnector(ssl=tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=_SIGN_IN_SECONDS),
     )
     stack.push_async_callback(http.close)
 
@@ -169,7 +184,8 @@ async def _oidc(
         found = await known.verifier.verified(token, audiences=[console.client_id])
         if isinstance(found, Deny) or found.issuer.name != console.issuer:
             return None
-        return _actor(found) if hmac.compare_digest(str(found.claims.get("nonce")), nonce) else None
+        given = str(found.claims.get("nonce")).encode("utf-8", "replace")
+        return _actor(found) if hmac.compare_digest(given, nonce.encode()) else None
 
     return OidcSignIn(
         issuer=console.issuer,

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from gateway.app.gateway import Gateway, assembled
 from gateway.cli.console import explained, say, settings_or_exit
-from gateway.cli.welcome import greet, takes_the_simulator
+from gateway.cli.welcome import greet, takes_the_simulator, with_admin_token
 from gateway.settings import Settings
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator
@@ -40,8 +40,10 @@ async def _serve(settings: Settings, *, welcome: bool) -> None:
             await _stopped(gateway)
         return
     simulated = takes_the_simulator(settings)
-    async with _with_upstream(settings) as ready, assembled(ready) as gateway:
-        await greet(ready, gateway.address, gateway.admin_address, simulated=simulated)
+    opened = with_admin_token(settings)
+    made_token = opened.admin_token if settings.admin_token is None else None
+    async with _with_upstream(opened) as ready, assembled(ready) as gateway:
+        await greet(ready, gateway.address, gateway.admin_address, simulated=simulated, made_token=made_token)
         await _stopped(gateway)
 
 

@@ -1,9 +1,11 @@
 """The first screen: a key, made once, and what to paste. For people who have just cloned the project."""
 
+import secrets
 import sys
 from contextlib import suppress
 from typing import Final
 
+from pydantic import SecretStr
 from rich.markup import escape
 
 from gateway.app.desks import key_desk
@@ -13,6 +15,7 @@ from gateway.cli.actor import at_the_keyboard
 from gateway.cli.console import out
 from gateway.settings import OPENAI, Settings
 
+_TOKEN_BYTES: Final = 24
 _KEY_NAME: Final = "first-run"
 _PREFERRED_TEAM: Final = "search"
 
@@ -41,8 +44,23 @@ def takes_the_simulator(settings: Settings) -> bool:
     return settings.upstream.base_url == OPENAI and settings.upstream.api_key is None
 
 
-async def greet(settings: Settings, address: str, admin_address: str, *, simulated: bool) -> None:
-    """Print the first screen; what it shows of the key is shown this once."""
+def with_admin_token(settings: Settings) -> Settings:
+    """The settings, with an operators' token for this run when none was given: the console wants one."""
+    if settings.admin_token is not None:
+        return settings
+    return settings.model_copy(update={"admin_token": SecretStr(secrets.token_urlsafe(_TOKEN_BYTES))})
+
+
+async def greet(
+    settings: Settings,
+    address: str,
+    admin_address: str,
+    *,
+    simulated: bool,
+    made_token: SecretStr | None = None,
+) -> None:
+    """Print the first screen; what it shows of the key is shown this once. `made_token`: the operators' token,
+    when it was made for this run."""
     upstream = "the simulator (no account, no money)" if simulated else settings.upstream.base_url
     out.print(f"\n[bold]The gateway listens on http://{escape(address)}[/], before {escape(upstream)}.")
     url = f"http://{address}/v1"
@@ -56,11 +74,18 @@ async def greet(settings: Settings, address: str, admin_address: str, *, simulat
         sys.stdout.write(_PASTE.format(url=url, key=key))
     out.print(
         "\nUsage:   [bold].venv/bin/gateway usage[/]   (or --by day, --format csv)"
+        f"\nConsole: http://{escape(admin_address)}/console   ({escape(_how_to_sign_in(made_token))})"
         f"\nMetrics: http://{escape(admin_address)}/metrics"
         f"\nRules:   {escape(str(settings.policies_dir))}/ (edit and save: they are reloaded)"
         "\nCtrl-C stops it.\n"
     )
     sys.stdout.flush()
+
+
+def _how_to_sign_in(made_token: SecretStr | None) -> str:
+    if made_token is None:
+        return "sign in with GATEWAY_ADMIN_TOKEN"
+    return f"for this run, sign in with {made_token.get_secret_value()}"
 
 
 async def _first_key(settings: Settings) -> tuple[str, str | None]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
 
 import pytest
 
@@ -17,12 +16,12 @@ issuers:
 """
 
 
-def revoked(gateway: Installation) -> Sequence[Revocation]:
+def revoked(gateway: Installation) -> list[Revocation]:
     """What the installation has on record."""
 
-    async def look() -> Sequence[Revocation]:
+    async def look() -> list[Revocation]:
         async with revocation_desk(gateway.settings) as desk:
-            return await desk.list()
+            return list(await desk.list())
 
     return asyncio.run(look())
 

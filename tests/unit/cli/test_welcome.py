@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.auth.keys.api_keys import parse_key
-from gateway.cli.welcome import greet, takes_the_simulator
+from gateway.cli.welcome import greet, takes_the_simulator, with_admin_token
 from gateway.settings import Settings, load_settings
 from tests.unit.cli.conftest import Installation
 
@@ -107,3 +107,24 @@ def test_the_simulator_stands_in_when_no_upstream_was_given(
     environment: dict[str, str], simulated: bool
 ) -> None:
     assert takes_the_simulator(load_settings(environment)) is simulated
+
+
+def test_the_console_is_told_with_the_setting_that_opens_it(
+    gateway: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = welcome(gateway.settings, capsys)
+    assert "Console: http://127.0.0.1:9090/console   (sign in with GATEWAY_ADMIN_TOKEN)" in lines
+
+
+def test_who_has_set_no_operators_token_gets_one_for_this_run(
+    gateway: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = with_admin_token(gateway.settings), with_admin_token(gateway.settings)
+    assert first.admin_token and second.admin_token and first.admin_token != second.admin_token
+    asyncio.run(greet(first, "x", "127.0.0.1:9090", simulated=True, made_token=first.admin_token))
+    assert f"for this run, sign in with {first.admin_token.get_secret_value()}" in capsys.readouterr().out
+
+
+def test_an_operators_token_that_was_set_stays(gateway: Installation) -> None:
+    settings = load_settings({**gateway.environment, "GATEWAY_ADMIN_TOKEN": "operators"})
+    assert with_admin_token(settings) is settings
