@@ -25,7 +25,7 @@ _TWO: Final = Deny(
 
 
 def find_credential(headers: Headers) -> str | Deny | None:
-    """The credential, unchecked; None when there is none. The same one in two kinds of header counts as one."""
+    """The credential, unchecked; None: there is none. The same one in two kinds of header counts as one."""
     authorization = headers.getall("Authorization", [])
     found = headers.getall("api-key", []), headers.getall("x-api-key", [])
     if not authorization:

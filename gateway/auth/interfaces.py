@@ -89,7 +89,7 @@ class RevocationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Credentials that were issued in a span of time are taken back for good. Times are seconds since 1970."""
+    """Credentials that were issued in a span of time are taken back. Times are seconds since 1970."""
 
     id: str
     kind: RevocationKind

@@ -59,8 +59,8 @@ async def greet(
     simulated: bool,
     made_token: SecretStr | None = None,
 ) -> None:
-    """Print the first screen; what it shows of the key is shown this once. `made_token`: the operators' token,
-    when it was made for this run."""
+    """Print the first screen; what it shows of the key is shown this once. `made_token`: the operators'
+    token, when it was made for this run."""
     upstream = "the simulator (no account, no money)" if simulated else settings.upstream.base_url
     out.print(f"\n[bold]The gateway listens on http://{escape(address)}[/], before {escape(upstream)}.")
     url = f"http://{address}/v1"

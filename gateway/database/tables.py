@@ -173,7 +173,7 @@ REPEATS: Final = Table(
     _text("answer", nullable=True),
     sqlite_with_rowid=False,
 )
-"""What operators' requests with an idempotency key were answered, without any secret. No status: under way."""
+"""How operators' requests with an idempotency key were answered, without any secret. No status: under way."""
 
 WORKERS: Final = Table(
     "workers",

@@ -87,5 +87,6 @@ async def test_an_explicit_credential_decides_alone(door: FrontDoor, everybody: 
 
 async def test_nobody_is_refused_with_how_to_say_who_one_is(door: FrontDoor) -> None:
     answer = await door.authenticate(arrival(None))
-    assert isinstance(answer, Deny) and answer.code is ErrorCode.INVALID_API_KEY
+    assert isinstance(answer, Deny)
+    assert answer.code is ErrorCode.INVALID_API_KEY
     assert "Authorization: Bearer" in answer.reason

@@ -120,7 +120,8 @@ def test_who_has_set_no_operators_token_gets_one_for_this_run(
     gateway: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = with_admin_token(gateway.settings), with_admin_token(gateway.settings)
-    assert first.admin_token and second.admin_token and first.admin_token != second.admin_token
+    assert first.admin_token is not None
+    assert first.admin_token != second.admin_token
     asyncio.run(greet(first, "x", "127.0.0.1:9090", simulated=True, made_token=first.admin_token))
     assert f"for this run, sign in with {first.admin_token.get_secret_value()}" in capsys.readouterr().out
 

@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 
 from gateway.core.errors import ErrorCode
-from gateway.core.incoming import Certificate
 from gateway.server.connection import certificate_of
 from gateway.server.incoming import BodyBounds, ClientRequest
 from gateway.wire.error_body import error_body

@@ -89,7 +89,7 @@ async def test_a_revoked_key_is_among_what_was_taken_back(database: Database) ->
     store = SqlKeyStore(database)
     await store.add(a_stored_key("k1"), MADE)
     await store.change("k1", revoke)
-    assert await SqlRevocationStore(database).list() == [REVOCATION]
+    assert list(await SqlRevocationStore(database).list()) == [REVOCATION]
 
 
 @pytest.mark.parametrize("broken", ["audit", "revocations", "key_epoch"])
