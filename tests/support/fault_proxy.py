@@ -279,7 +279,8 @@ class _Passage:
                 del buffer[:end]
 
     def _reply(self, reply: bytes) -> None:
-        self.awaited.popleft()
+        if self.awaited:  # what is published to a subscriber was not asked for
+            self.awaited.popleft()
         if not self.proxy.fault.swallows_replies:
             self._let_out(reply)
         self._let_out_injected()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from gateway.audit.trail import append
 from gateway.auth.interfaces import Change, NameTaken, StoredKey
 from gateway.auth.keys.imported import AlreadyImported
+from gateway.auth.keys.together import Together
 from gateway.auth.revocation.sql import raise_epoch, record
 from gateway.core.actor import Act
 from gateway.core.clock import Clock, SystemClock
@@ -29,12 +30,14 @@ class SqlKeyStore:
         """`clock`: by which the audit trail is dated; the machine's, unless it is said."""
         self._database = database
         self._clock = clock or SystemClock()
+        self._by_id = Together(self._all_of)
+        self._by_hash = Together(self._all_imported)
 
     async def find(self, key_id: str) -> StoredKey | None:
-        return await self._one(select(KEYS).where(KEYS.c.id == key_id))
+        return await self._by_id.find(key_id)
 
     async def find_imported(self, secret_hash: bytes) -> StoredKey | None:
-        return await self._one(_imported_with(secret_hash))
+        return await self._by_hash.find(secret_hash)
 
     async def has_imported(self) -> bool:
         query = select(KEYS.c.id).where(KEYS.c.imported, KEYS.c.revoked_at.is_(None)).limit(1)
@@ -50,16 +53,13 @@ class SqlKeyStore:
             last = select(KEYS.c.created_at, KEYS.c.id).where(KEYS.c.id == after)
             query = query.where(tuple_(KEYS.c.created_at, KEYS.c.id) > last.scalar_subquery())
 
-        def work(connection: Connection) -> Sequence[StoredKey]:
-            return [_key(row._mapping) for row in connection.execute(query)]
-
-        return await self._database.read(work)
+        return await self._read(query)
 
     async def add(self, key: StoredKey, act: Act) -> None:
         def work(connection: Connection) -> None:
             raise_epoch(connection)  # from here on nobody else can bring the same key in
             if key.imported:
-                found = connection.execute(_imported_with(key.secret_hash)).first()
+                found = connection.execute(_imported_with([key.secret_hash])).first()
                 if found is not None:
                     raise AlreadyImported(_key(found._mapping))
             connection.execute(insert(KEYS).values(_row(key)))
@@ -97,10 +97,16 @@ class SqlKeyStore:
         query = select(KEY_EPOCH.c.epoch)
         return await self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
 
-    async def _one(self, query: Select[Any]) -> StoredKey | None:
-        def work(connection: Connection) -> StoredKey | None:
-            row = connection.execute(query).first()
-            return None if row is None else _key(row._mapping)
+    async def _all_of(self, ids: Sequence[str]) -> Mapping[str, StoredKey]:
+        return {key.id: key for key in await self._read(select(KEYS).where(KEYS.c.id.in_(ids)))}
+
+    async def _all_imported(self, hashes: Sequence[bytes]) -> Mapping[bytes, StoredKey]:
+        keys = await self._read(_imported_with(hashes))
+        return {hash_: key for key in keys for hash_ in (key.previous_hash, key.secret_hash) if hash_}
+
+    async def _read(self, query: Select[Any]) -> Sequence[StoredKey]:
+        def work(connection: Connection) -> Sequence[StoredKey]:
+            return [_key(row._mapping) for row in connection.execute(query)]
 
         return await self._database.read(work)
 
@@ -108,9 +114,9 @@ class SqlKeyStore:
         return int(self._clock.now() * 1000)
 
 
-def _imported_with(secret_hash: bytes) -> Select[Any]:
-    """Of an imported key the present secret is found, and the one before: it may be that of other hands."""
-    found = or_(KEYS.c.secret_hash == secret_hash, KEYS.c.previous_hash == secret_hash)
+def _imported_with(hashes: Sequence[bytes]) -> Select[Any]:
+    """Of an imported key the present secret is found, and the one before: that may still be the imported."""
+    found = or_(KEYS.c.secret_hash.in_(hashes), KEYS.c.previous_hash.in_(hashes))
     return select(KEYS).where(KEYS.c.imported, found)
 
 

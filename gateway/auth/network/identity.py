@@ -1,8 +1,8 @@
 """Who asks, when no credential was sent: a trusted proxy says it, or a client certificate does.
 
-Neither has a date of issue that the gateway knows: each counts as issued at the moment at which it came in.
-So what is taken back until now ends what runs, and what comes later is good again; a revocation whose `until`
-lies ahead keeps a name out until then.
+The word of a proxy has no date of issue: it counts as issued at the moment at which it came in. So what is
+taken back until now ends what runs, and what comes later is good again; a revocation whose `until` lies ahead
+keeps a name out until then.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Keys that several processes share. What every store does: tests/conformance/test_key_store.py."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -9,9 +9,10 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from gateway.auth.interfaces import Change, KeyRefused, NameTaken, Revocation, RevocationKind, StoredKey
+from gateway.auth.keys.api_keys import hash_secret
 from gateway.auth.keys.sql import SqlKeyStore
 from gateway.auth.revocation.sql import SqlRevocationStore
 from gateway.core.decision import Deny
@@ -20,7 +21,7 @@ from gateway.core.principal import Principal
 from gateway.database.engine import Database
 from tests.support.clock import ManualClock
 from tests.support.database import open_file, open_url
-from tests.unit.auth.conftest import HERE, MADE, a_stored_key, an_authenticator, issue
+from tests.unit.auth.conftest import HERE, MADE, PEPPER, a_stored_key, an_authenticator, issue
 
 REVOCATION = Revocation("rev_1", RevocationKind.KEY, "k1", 0, 5, 5000, "cli:tester")
 
@@ -117,6 +118,29 @@ async def test_a_failed_addition_leaves_no_trace(database: Database) -> None:
 async def test_what_is_not_narrowed_takes_no_room(database: Database) -> None:
     await SqlKeyStore(database).add(a_stored_key("k1"), MADE)
     assert await lines_of(database, "SELECT allowed, addresses FROM keys") == [("", "")]
+
+
+async def test_many_keys_that_are_asked_for_at_once_are_found_in_a_few_questions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqlKeyStore(database)
+    for number in range(100):
+        await store.add(a_stored_key(f"k{number}", f"s{number}", name=f"n{number}", imported=True), MADE)
+    hashes = [hash_secret(PEPPER, f"s{number}") for number in range(100)]
+    questions = 0
+
+    async def counted(work: Callable[[Connection], object]) -> object:
+        nonlocal questions
+        questions += 1
+        return await read(work)
+
+    read = database.read
+    monkeypatch.setattr(database, "read", counted)
+    by_id = await asyncio.gather(*[store.find(f"k{number}") for number in range(100)])
+    by_hash = await asyncio.gather(*[store.find_imported(hash_) for hash_ in hashes])
+    assert [key.name for key in by_id if key] == [f"n{number}" for number in range(100)]
+    assert by_hash == by_id
+    assert questions == 4
 
 
 async def test_of_two_that_rotate_a_key_at_once_one_does(database_url: str) -> None:
