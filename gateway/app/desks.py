@@ -50,14 +50,14 @@ def key_desk_of(
 ) -> KeyDesk:
     """`changed`: tells all replicas to look."""
     return KeyDesk(
-        store=SqlKeyStore(database),
+        store=SqlKeyStore(database, clock=clock),
         uses=SqlUseStore(database),
         pepper=pepper,
         clock=clock,
         checks=KeyChecks(
             teams=lambda: frozenset(policies().teams),
             endpoints=lambda: ENDPOINT_NAMES,
-            models=lambda: _names_of_models(policies()),
+            models=lambda: frozenset(policies().catalogue.models),
         ),
         changed=changed,
     )
@@ -74,7 +74,3 @@ def revocation_desk_of(
         issuers=lambda: frozenset(policies().identity.issuers),
         changed=changed,
     )
-
-
-def _names_of_models(policies: PolicySet) -> frozenset[str]:
-    return frozenset((*policies.catalogue.models, *policies.catalogue.aliases))

@@ -30,7 +30,7 @@ CHANGED: Final = "credentials"
 """The signal that a key was changed, or something revoked."""
 
 _POLL_SECONDS: Final = 0.5
-_USES_SECONDS: Final = 30.0
+_USES_SECONDS: Final = 60.0
 _ISSUER_KEYS_SECONDS: Final = 30.0
 
 
@@ -55,7 +55,7 @@ async def identities(
     """Made, up to date, and kept so. `identity`: what identity.yaml says at the moment. `on_revoked`: called
     when anything was taken back. Raises StoreUnavailable."""
     clock, background, bounds = ground.clock, ground.background, ground.settings.bounds
-    keys = SqlKeyStore(ground.database)
+    keys = SqlKeyStore(ground.database, clock=clock)
     uses = KeyUses(store=SqlUseStore(ground.database), clock=clock)
 
     def address_of(arrival: Arrival) -> str:

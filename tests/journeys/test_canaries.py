@@ -62,6 +62,8 @@ models: ["*"]
 filters:
   secrets: {kind: secrets}
   words: {kind: patterns, patterns: ['unspeakable']}
+shaping:
+  fits-the-window: {guard: context_window}
 budgets:
   little: {per: team, dollars: 0.0001, every: month, mode: warn, alert_at: [1, 50]}
 """
@@ -237,7 +239,8 @@ class Alerts:
 async def served(app: web.Application, folder: Path | None = None) -> AsyncIterator[str]:
     """Where it is; with TLS when there is a folder for the certificate."""
     server = TestServer(app, host="localhost", scheme="https" if folder else "http")
-    await server.start_server(**({"ssl": servers_side(certificate(folder))} if folder else {}))
+    tls = {"ssl": servers_side(certificate(folder))} if folder else {}
+    await server.start_server(access_log=None, **tls)
     try:
         yield f"{server.scheme}://localhost:{server.port}"
     finally:
@@ -400,7 +403,8 @@ async def clients_are_refused(visitor: Visitor, holders: Holders, issuer: Provid
             assert traded.status == 400
 
     async def is_over() -> bool:
-        return (await visitor.chat(holders.short, prompt)).error["code"] == "token_expired"
+        answer = await visitor.chat(holders.short, prompt)
+        return answer.status == 401 and answer.error["code"] == "token_expired"
 
     await eventually(is_over)
     few = await visitor.house.new_key("search", "few", grant=FEW)
@@ -510,7 +514,7 @@ async def decisions_are_explained(visitor: Visitor, admin: str, key: str) -> byt
     for request_id in filter(None, visitor.request_ids):
         await own.operator("GET", f"/admin/explain/{request_id}", admin)
     prompt = visitor.canaries.new("a prompt that is not sent", "the canary {} sings to nobody")
-    for said in (prompt, f"{prompt} {key}", f"{prompt} unspeakable", prompt * 9000):
+    for said in (prompt, f"{prompt} {key}", f"{prompt} unspeakable", prompt * 900):
         chat = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": said}]}
         for who in ({"key_id": key[4:16]}, {"team": "search", "user": "user:alice"}):
             run_ = {"path": "/v1/chat/completions", "body": chat, **who}
@@ -575,11 +579,8 @@ async def killed(environment: Mapping[str, str], journals: Path, key: str, promp
     }
     async with gateway("serve", environment=environment) as process:
         address = await listening(process, crash)
-        crash.processes += [
-            file.read_bytes()
-            for name in ("cmdline", "comm", "task/*/comm")
-            for file in Path(f"/proc/{process.pid}").glob(name)
-        ]
+        for name in ("cmdline", "comm", "task/*/comm"):
+            crash.processes += contents(Path("/proc", str(process.pid)), name)
         async with aiohttp.ClientSession() as http:
             streams = [await http.post(f"http://{address}/v1/chat/completions", **ask) for _ in range(8)]
             assert {stream.status for stream in streams} == {200}

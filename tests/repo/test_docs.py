@@ -23,7 +23,7 @@ from gateway.metering.reconciliation.textfile import METRICS
 from gateway.policies.reading import read_source
 from gateway.policies.resolve import refined
 from gateway.policies.schema import Models, Overrides, json_schema
-from gateway.settings import FurtherUpstreamSettings, Settings, UpstreamSettings
+from gateway.settings import AdminTokenSettings, FurtherUpstreamSettings, Settings, UpstreamSettings
 from gateway.telemetry.exchange_log import log_exchange
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.endpoints import SERVED, endpoint_table
@@ -75,8 +75,11 @@ def settings_of(model: type[BaseModel] = Settings, prefix: str = "GATEWAY_") -> 
             yield from settings_of(kind, f"{variable}__")
         elif name == "upstreams":
             yield from further_upstreams(f"{variable}__<NAME>__")
+        elif name == "admin_tokens":
+            yield from settings_of(AdminTokenSettings, f"{variable}__<NAME>__")
         else:
-            yield variable, "required" if field.is_required() else spelled(field.default)
+            default = field.get_default(call_default_factory=True)
+            yield variable, "required" if field.is_required() else spelled(default)
 
 
 def further_upstreams(prefix: str) -> Iterator[tuple[str, str]]:
@@ -87,7 +90,7 @@ def further_upstreams(prefix: str) -> Iterator[tuple[str, str]]:
 
 def spelled(default: Any) -> str:
     value = default.get_secret_value() if isinstance(default, SecretStr) else default
-    if value in (None, ""):
+    if value in (None, "", []):
         return "none"
     return code(int(value) if isinstance(value, float) and value.is_integer() else value)
 
@@ -97,12 +100,13 @@ def variables_in(text: str) -> set[str]:
 
 
 def is_a_setting(variable: str) -> bool:
-    """Whether a variable that a page names exists, be it of an upstream by any name, or a secret's file."""
-    known = dict(settings_of())
-    upstream = re.fullmatch(r"GATEWAY_UPSTREAMS__(?:<NAME>|[A-Z0-9_]+?)(?:__(.+))?", variable)
-    name = variable if upstream is None else f"GATEWAY_UPSTREAM__{upstream[1] or 'KIND'}"
-    plain = name.removesuffix("_FILE")
-    return bool({name, plain} & {*known, "GATEWAY_CONFIG_FILE"}) or f"{name}__KIND" in known
+    """Whether a variable that a page names exists; with the name of any upstream or token, or `_FILE`."""
+    known = {"GATEWAY_CONFIG_FILE", *dict(settings_of())}
+    any_name = r"__(<NAME>|[A-Z0-9_]+?)(?=__|$)"
+    name = re.sub(f"^GATEWAY_UPSTREAMS{any_name}", "GATEWAY_UPSTREAM", variable)
+    name = re.sub(f"^GATEWAY_ADMIN_TOKENS{any_name}", "GATEWAY_ADMIN_TOKENS__<NAME>", name)
+    meant = {name, name.removesuffix("_FILE"), f"{name}__KIND", f"{name}__TOKEN"}
+    return not meant.isdisjoint(known)
 
 
 def test_every_setting_has_its_row_with_its_default() -> None:
@@ -336,6 +340,15 @@ def test_what_a_table_does_not_say_is_found(text: str, sentence: str) -> None:
     assert list(lacking("x.md", "a", ["1"], text)) == [sentence]
 
 
-@pytest.mark.parametrize("variable", ["GATEWAY_LISTN", "GATEWAY_BOUNDS__DEPTH", "GATEWAY_UPSTREAMS__A__KEY"])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "GATEWAY_LISTN",
+        "GATEWAY_BOUNDS__DEPTH",
+        "GATEWAY_UPSTREAMS__A__KEY",
+        "GATEWAY_ADMIN_TOKENS__A__ROLES",
+        "GATEWAY_ADMIN_TOKENS_FILE",
+    ],
+)
 def test_a_setting_that_does_not_exist_is_found(variable: str) -> None:
     assert not is_a_setting(variable)

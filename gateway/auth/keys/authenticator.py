@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from gateway.auth.interfaces import KeyStore, Revocations, StoredKey
 from gateway.auth.keys.api_keys import LENGTH, PREFIX, KeyHash, parse_key, subject_of
-from gateway.auth.keys.exactly import exactly
+from gateway.auth.keys.exactly import ExactPause
 from gateway.auth.keys.imported import fingerprint, may_be_imported
 from gateway.auth.keys.lookups import Lookups
 from gateway.auth.keys.uses import KeyUses
@@ -79,7 +79,7 @@ class KeyAuthenticator:
         bad_for: float = 5.0,
         deadline: float = 0.1,
         refuse_after: float = 0.01,
-        pause: Pause = exactly,
+        pause: Pause | None = None,
     ) -> None:
         """`address_of`: whence a request comes. `capacity`: keys remembered as good, and as many strings as
         bad.
@@ -87,7 +87,8 @@ class KeyAuthenticator:
         Times in seconds. `good_for`: how long a key is good after it was found, or all were confirmed.
         `bad_for`: how long a wrong one is refused without asking. `deadline`: how long the store may take.
         `refuse_after`: how long after it came a wrong key is answered that was asked for, at the earliest; it
-        should be longer than the store usually takes.
+        should be longer than the store usually takes. `pause`: how that is waited for; to the microsecond
+        unless it is said.
         """
         self._store = store
         self._hash = KeyHash(pepper)
@@ -100,7 +101,7 @@ class KeyAuthenticator:
         self._good_for = good_for
         self._bad_for = bad_for
         self._refuse_after = refuse_after
-        self._pause = pause
+        self._pause = pause or ExactPause()
         self._lookups = Lookups(deadline=deadline)
         self._era = 0
         self._confirmed_at = -inf

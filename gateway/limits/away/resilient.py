@@ -282,10 +282,10 @@ class ResilientLimiter:
 
     async def _meet(self, *, hears: bool = False) -> bool:
         """Tell that we live. True: the store had lost everything, and has been told what we remember.
-        `hears`: whether a second has passed since the last time; on a return others may not be back yet."""
+        `hears`: whether this is one of those that are a second apart."""
         pulse = await self._watch.over(self._primary.beat(self._replica))
         self._on_clock(pulse.now - self._clock.now())
-        if hears:
+        if hears and not self._circuit.is_open:  # on a return the others may not have been heard of yet
             self._membership.hear(pulse.share)
         if pulse.emptied:
             self._lost = True
