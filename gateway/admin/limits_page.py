@@ -4,7 +4,7 @@
 404 that says which there are; while nobody knows what is left, the answer is 503 and a sentence.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
@@ -17,7 +17,8 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.policy import Policy, Scope
 from gateway.limits.left import TeamLimits
 from gateway.limits.overview import Only, Overview, Team
-from gateway.policies.policy_set import PolicySet
+from gateway.policies.narrowing import narrowed
+from gateway.policies.policy_set import PolicySet, TeamPolicies
 
 _MOST_NAMED: Final = 20
 """Names that are listed to whoever named none of them."""
@@ -49,7 +50,8 @@ class LimitsPage:
             raise _not_found("team", name, teams, "in the policy files")
         try:
             keys = await self._keys.list(name)
-            team = Team(name, found.policy, found.keys, {key.id: key.name for key in keys})
+            names = {key.id: key.name for key in keys}
+            team = Team(name, found.policy, {**found.keys, **_with_limits_of_their_own(found, keys)}, names)
             only = Only(
                 key=_key_id(query["key"], keys) if "key" in query else None,
                 user=query.get("user"),
@@ -59,6 +61,15 @@ class LimitsPage:
         except StoreUnavailable:
             raise Problem(503, _AWAY) from None
         return _own(limits) if asked.actor.role is Role.TEAM_ADMIN else limits
+
+
+def _with_limits_of_their_own(team: TeamPolicies, keys: Iterable[StoredKey]) -> dict[str, Policy]:
+    """The policies of keys whose grants bring limits, by the keys' names."""
+    return {
+        key.name: narrowed(team.keys.get(key.name, team.policy), key.grant)
+        for key in keys
+        if key.revoked_at is None and key.grant.has_limits
+    }
 
 
 def _own(limits: TeamLimits) -> TeamLimits:

@@ -21,5 +21,11 @@ class Grant:
     dollars_per_month: int | None = None
     """Micro-dollars, by the calendar of UTC."""
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether it brings limits or a budget of its own."""
+        own = self.requests_per_minute, self.tokens_per_minute, self.concurrent, self.dollars_per_month
+        return any(amount is not None for amount in own)
+
 
 UNNARROWED: Final = Grant()

@@ -11,6 +11,7 @@ from gateway.auth.interfaces import StoredKey
 from gateway.auth.keys.memory import MemoryKeyStore
 from gateway.core.actor import Act, Actor, Role
 from gateway.core.errors import StoreUnavailable
+from gateway.core.grant import Grant
 from gateway.core.policy import Catalogue, Counted, Limit, Model, Policy, Scope
 from gateway.limits.interfaces import Holder, Look
 from gateway.limits.left import TeamLimits
@@ -178,3 +179,15 @@ async def test_a_store_that_is_away_is_told_in_a_sentence(page: Page) -> None:
 async def test_so_is_a_database_that_is(page: Page) -> None:
     page.keys.away = True
     assert (await page.refusal({"team": "search"}))[0] == 503
+
+
+async def test_limits_that_a_key_brings_are_shown_beside_those_of_its_team(page: Page) -> None:
+    own = StoredKey("k6", "search", "ci", b"", 10, 10, grant=Grant(concurrent=2))
+    await page.keys.add(own, Act("token:ops", "key.created", "key:k6"))
+    limits = await page.answer(team="search", key="ci")
+    assert [(each.limit, each.amount, each.taken) for each in limits.concurrency] == [
+        ("slots", 3, 0),
+        ("key.concurrent", 2, 0),
+    ]
+    others = await page.answer(team="search", key="web")
+    assert [each.limit for each in others.concurrency] == ["slots"]
