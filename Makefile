@@ -22,7 +22,7 @@ test: ## Run every test
 	$(PREPARE) dev
 	$(RUN) pytest -q -n $(WORKERS)
 
-prove: ## Prove limits, budgets and the ledger at full size: races, faults, crashes (some minutes)
+prove: ## Prove limits, budgets, the ledger, credentials and revocation at full size (some minutes)
 	$(PREPARE) dev
 	$(RUN) pytest tests/proofs --full -v
 

@@ -18,6 +18,7 @@ from gateway.core.endpoint import Meter
 from gateway.core.errors import ErrorCode, Refused, StoreUnavailable
 from gateway.core.exchange import Exchange
 from gateway.core.policy import Budget, Counted, Model, Rates, Unpriced
+from gateway.core.principal import Principal
 from gateway.core.usage import Usage, UsageSource
 from gateway.limits.amounts import Amounts
 from gateway.limits.estimate import most_output
@@ -135,6 +136,12 @@ class Oversight:
             grows=call.endpoint.meter is Meter.TOKENS and _can_outgrow(held),
             most=most_output(call, model),
         )
+
+    def check(self, principal: Principal) -> None:
+        """For who has taken time since it was let in. Raises Refused for a credential that was taken back
+        meanwhile: nothing is to be begun with it any more."""
+        if self._revocations.covers(principal) is not None:
+            raise _revoked()
 
     async def tick(self) -> None:
         """Look at every stream once. To be called about every second."""

@@ -148,6 +148,7 @@ class Pipeline:
         # 4  read, within bounds, and parse, strictly
         call = exchange.call = await self._read(endpoint, incoming)
         with closing(call.body) if isinstance(call.body, Form) else nullcontext():
+            self.oversight.check(principal)  # an upload can take hours
             # 5  authorise the model, the tools, and every object that the body names
             exchange.asked_model = call.model
             self._enforce(exchange, authorize_call(policy, call))

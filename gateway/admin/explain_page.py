@@ -65,7 +65,8 @@ class ExplainPage:
             raise Problem(422, "Say who asks: `key_id`, or `team` and perhaps `user`.", field="key_id")
         if not actor.may_see(run.team):
             raise Problem(422, NO_TEAM, field="team")
-        return Principal(subject=_subject(run), team=run.team, key_id="", key_name="")
+        now = int(self._clock.now())
+        return Principal(subject=_subject(run), team=run.team, key_id="", key_name="", issued_at=now)
 
     async def _holder(self, run: DryRun, actor: Actor) -> Principal:
         if run.team or run.user:

@@ -1,18 +1,20 @@
 """What the console's browser keeps, and cannot change: who signed in, until when, under a MAC.
 
-Nothing is stored on this side, so every replica that has the same key opens what another sealed; and a
-session ends at its time and not before, unless the key changes.
+Nothing is stored on this side, so every replica that has the same key opens what another sealed. A session
+ends at its time; before it when the key changes, or when what it was begun with holds no longer.
 """
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from gateway.core.actor import Actor, Role
 from gateway.core.clock import Clock
+from gateway.core.principal import Principal
 
 COOKIE: Final = "gateway_session"
 SESSION_SECONDS: Final = 8 * 3600
@@ -64,31 +66,35 @@ class _Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     role: Role
     teams: list[str]
     until: float
+    holder: Principal | None
 
 
 class Sessions:
     """Seals and opens sessions."""
 
-    def __init__(self, key: bytes, clock: Clock) -> None:
+    def __init__(self, key: bytes, clock: Clock, *, holds: Callable[[Actor], bool]) -> None:
+        """`holds`: whether what somebody was let in by is still good."""
         self._seal = Seal(key, "session.v1")
         self._clock = clock
+        self._holds = holds
 
     def seal(self, actor: Actor, until: float) -> str:
         """The cookie of a session that ends at `until`, in seconds since 1970. Raises TooLong for an actor
         with more teams than a cookie holds.
         """
-        session = _Session(actor.name, actor.role, sorted(actor.teams), until)
+        session = _Session(actor.name, actor.role, sorted(actor.teams), until, actor.holder)
         return self._seal.seal(msgspec.json.encode(session))
 
     def opened(self, cookie: str) -> Actor | None:
-        """Who signed in; None for what we did not seal, and when it has ended."""
+        """Who signed in; None for what we did not seal, when it has ended, and when it holds no longer."""
         content = self._seal.opened(cookie)
         if content is None:
             return None
         session = msgspec.json.decode(content, type=_Session)
         if session.until <= self._clock.now():
             return None
-        return Actor(session.name, session.role, frozenset(session.teams))
+        actor = Actor(session.name, session.role, frozenset(session.teams), session.holder)
+        return actor if self._holds(actor) else None
 
 
 def _text(content: bytes) -> str:

@@ -231,6 +231,7 @@ async def assembled(
             pepper=pepper,
             book=book,
             known=known,
+            revocations=revocations,
             left=left,
             local_answers=local_answers,
             pipeline=pipeline,

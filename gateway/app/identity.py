@@ -81,7 +81,7 @@ async def identities(
     background.hand_over(fetch_issuers_keys)
     background.every("issuer_keys", _ISSUER_KEYS_SECONDS, fetch_issuers_keys)
     verifier = TokenVerifier(identity=identity, key_sets=key_sets, clock=clock)
-    exchanged = ExchangedKeys(pepper=pepper, clock=clock, revocations=revocations)
+    exchanged = ExchangedKeys(pepper=pepper, identity=identity, clock=clock, revocations=revocations)
     by_token = TokenAuthenticator(identity=identity, verifier=verifier, revocations=revocations, clock=clock)
     watch = CredentialWatch(
         keys=keys,

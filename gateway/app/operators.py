@@ -29,12 +29,15 @@ from gateway.app.ground import Ground
 from gateway.app.identity import CHANGED, Identities
 from gateway.app.limits import Limits
 from gateway.audit.reading import SqlAuditTrail
-from gateway.auth.tokens.claims import role_of
+from gateway.auth.interfaces import Revocations
+from gateway.auth.tokens.claims import administrator_of
 from gateway.auth.tokens.fetching import discovered
 from gateway.auth.tokens.verifier import Verified
 from gateway.core.actor import Actor, Role
 from gateway.core.decision import Deny
+from gateway.core.identity import Identity
 from gateway.core.policy import Policy
+from gateway.core.principal import Principal
 from gateway.explaining import Explainer, Recent
 from gateway.limits.overview import Overview
 from gateway.local_answers import LocalAnswers
@@ -48,6 +51,8 @@ _SIGN_IN_SECONDS: Final = 10.0
 _OWN_TOKEN: Final = "admin"  # noqa: S105 - the name of one
 _SESSIONS: Final = b"gateway console sessions"
 
+Holds = Callable[[Actor], bool]
+
 
 async def operators(
     ground: Ground,
@@ -56,6 +61,7 @@ async def operators(
     pepper: bytes,
     book: PolicyBook,
     known: Identities,
+    revocations: Revocations,
     left: Limits,
     local_answers: LocalAnswers,
     pipeline: Pipeline,
@@ -68,8 +74,12 @@ async def operators(
     async def changed() -> None:
         await ground.signals.tell(CHANGED)
 
+    def holds(actor: Actor) -> bool:
+        """Whether what somebody was let in by is still good."""
+        return actor.holder is None or _is_let_in(actor, actor.holder, book.policy_set.identity, revocations)
+
     async def whose_token(token: str) -> Actor | None:
-        return _actor(await known.verifier.verified(token))
+        return _actor(await known.verifier.verified(token), holds)
 
     def origin(policy: Policy, key_name: str, rule: str) -> str:
         in_force = policy.version == book.version
@@ -77,7 +87,7 @@ async def operators(
 
     tokens = _admin_tokens(settings)
     session_key = _session_key(pepper, tokens)
-    sessions = Sessions(session_key, clock)
+    sessions = Sessions(session_key, clock, holds=holds)
     sign_in = SignIn(tokens=tokens, token_actor=whose_token, sessions=sessions)
     explainer = Explainer(
         recent=recent, policies=book, signals=ground.signals, replica=ground.replica, origin=origin
@@ -109,7 +119,7 @@ async def operators(
     console = ConsolePage(
         sessions=sessions,
         sign_in=sign_in.whose_token,
-        oidc=await _oidc(ground, stack, settings.console, session_key, book, known),
+        oidc=await _oidc(ground, stack, settings.console, session_key, book, known, holds),
         clock=clock,
     )
     return Operators(
@@ -143,16 +153,20 @@ def _session_key(pepper: bytes, tokens: Sequence[AdminToken]) -> bytes:
     return key.digest()
 
 
-def _actor(verified: Verified | Deny) -> Actor | None:
-    """Who may administer by a token, if its issuer's rules say so."""
+def _actor(verified: Verified | Deny, holds: Holds) -> Actor | None:
+    """Who may administer by a token, if its issuer's rules say so and it was not taken back."""
     if isinstance(verified, Deny):
         return None
-    found = role_of(verified.issuer, verified.claims)
-    name = verified.claims.get("email") or verified.claims.get("sub")
-    if found is None or not isinstance(name, str):
-        return None
-    role, teams = found
-    return Actor(f"{verified.issuer.name}:{name}", role, teams)
+    actor = administrator_of(verified.issuer, verified.claims)
+    return actor if actor is not None and holds(actor) else None
+
+
+def _is_let_in(actor: Actor, holder: Principal, identity: Identity, revocations: Revocations) -> bool:
+    """Whether the holder's issuer still gives somebody this role, and nothing was taken back."""
+    issuer = identity.issuers.get(holder.issuer)
+    rules = issuer.roles if issuer else ()
+    is_given = any(rule.role is actor.role and actor.teams == {*rule.teams} for rule in rules)
+    return is_given and revocations.covers(holder) is None
 
 
 async def _oidc(
@@ -162,6 +176,7 @@ async def _oidc(
     key: bytes,
     book: PolicyBook,
     known: Identities,
+    holds: Holds,
 ) -> OidcSignIn | None:
     """None where nobody signs in by an identity provider. Raises ValueError for one that there is not."""
     if not console.issuer:
@@ -185,7 +200,7 @@ async def _oidc(
         if isinstance(found, Deny) or found.issuer.name != console.issuer:
             return None
         given = str(found.claims.get("nonce")).encode("utf-8", "replace")
-        return _actor(found) if hmac.compare_digest(given, nonce.encode()) else None
+        return _actor(found, holds) if hmac.compare_digest(given, nonce.encode()) else None
 
     return OidcSignIn(
         issuer=console.issuer,

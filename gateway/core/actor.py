@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gateway.core.principal import Principal
+
 
 class Role(StrEnum):
     """What somebody may do at the operators' port."""
@@ -24,10 +26,13 @@ class Actor:
     """Somebody who was let in at the operators' port, or sits at the command line."""
 
     name: str
-    """As the audit trail tells it: `token:ops`, `entra:alice@example.com`, `cli:root`."""
+    """As the audit trail tells it: `token:ops`, `entra:alice`, `cli:root`."""
     role: Role
     teams: frozenset[str] = frozenset()
     """Of a team admin: its teams. Of the others empty, and of no meaning."""
+    holder: Principal | None = None
+    """Whose token of an issuer it was: what takes that back, takes this back. None for all others. It has no
+    team: a team's callers are not its administrators."""
 
     def may_see(self, team: str) -> bool:
         """Whether what belongs to this team is any of its business."""

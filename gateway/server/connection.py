@@ -122,7 +122,7 @@ def certificate_of(der: bytes) -> Certificate | None:
     """What a certificate that was verified says of its owner; None for one that cannot be read."""
     try:
         read = x509.load_der_x509_certificate(der)
-        issued_at = int(read.not_valid_before_utc.timestamp())
+        issued_at = max(0, int(read.not_valid_before_utc.timestamp()))  # revocations begin in 1970
         return Certificate(read.subject.rfc4514_string(), _uris(read), issued_at)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return None

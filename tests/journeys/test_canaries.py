@@ -118,10 +118,14 @@ class Canaries:
     def new(self, name: str, pattern: str = "{}") -> str:
         return self.plant(name, pattern.format(secrets.token_hex(24)))
 
-    def found_in(self, said: bytes) -> list[str]:
-        """Their names."""
-        ends = range(LEAST, len(said) + 1)
-        return sorted({name for end in ends if (name := self._fragments.get(said[end - LEAST : end]))})
+    def found_in(self, said: bytes) -> Mapping[str, bytes]:
+        """Where each begins that is there, by their names."""
+        found: dict[str, bytes] = {}
+        for at in range(len(said) - LEAST + 1):
+            name = self._fragments.get(said[at : at + LEAST])
+            if name is not None and name not in found:
+                found[name] = said[max(0, at - 80) : at + LEAST]
+        return found
 
 
 # What is heard of a house.
@@ -314,7 +318,8 @@ async def keys_are_made(visitor: Visitor, admin: str, viewer: str, issuer: Provi
     assert (await ask("POST", f"/admin/keys/{key_id}/rotate", admin, json={})).status == 422
 
     imported = canaries.new("an imported key", "sk-imported-{}")
-    new = {"team": "search", "name": "old", "sha256": sha256(imported.encode()).hexdigest()}
+    digest = canaries.plant("the hash of an imported key", sha256(imported.encode()).hexdigest())
+    new = {"team": "search", "name": "old", "sha256": digest}
     for status in (201, 422):
         assert (await ask("POST", "/admin/keys/import", admin, json=new)).status == status
     for mistake in ({**new, "sha256": imported}, {**new, "sha256": key}, {**new, "key": imported}):
@@ -511,15 +516,15 @@ async def people_sign_in(visitor: Visitor, admin: str, issuer: Provider) -> None
 async def decisions_are_explained(visitor: Visitor, admin: str, key: str) -> bytes:
     """Of all that was asked until now, and of what never is."""
     own = Visitor(visitor.house, visitor.canaries)
-    for request_id in filter(None, visitor.request_ids):
-        await own.operator("GET", f"/admin/explain/{request_id}", admin)
+    asked = [own.operator("GET", f"/admin/explain/{id_}", admin) for id_ in visitor.request_ids if id_]
+    assert {answer.status for answer in await asyncio.gather(*asked)} == {200, 404}
     prompt = visitor.canaries.new("a prompt that is not sent", "the canary {} sings to nobody")
     for said in (prompt, f"{prompt} {key}", f"{prompt} unspeakable", prompt * 900):
         chat = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": said}]}
         for who in ({"key_id": key[4:16]}, {"team": "search", "user": "user:alice"}):
             run_ = {"path": "/v1/chat/completions", "body": chat, **who}
             assert (await own.operator("POST", "/admin/explain", admin, json=run_)).status == 200
-    for wrong in ({"key_id": key}, {"team": key}, {"path": f"/{key}", "team": "search"}):
+    for wrong in ({"key_id": key}, {"path": f"/{key}", "team": "search"}):
         run_ = {"path": "/v1/chat/completions", "body": {}, **wrong}
         await own.operator("POST", "/admin/explain", admin, json=run_)
     assert (await own.operator("GET", "/admin/refusals?limit=200", admin)).status == 200
@@ -554,7 +559,8 @@ class Crash:
 
     said: list[bytes] = field(default_factory=list)
     processes: list[bytes] = field(default_factory=list)
-    journals: list[bytes] = field(default_factory=list)
+    left: list[bytes] = field(default_factory=list)
+    """Files, as they were at that moment."""
 
 
 async def listening(process: asyncio.subprocess.Process, crash: Crash) -> str:
@@ -569,7 +575,7 @@ async def listening(process: asyncio.subprocess.Process, crash: Crash) -> str:
     raise RuntimeError(f"it does not listen: {crash.said}")
 
 
-async def killed(environment: Mapping[str, str], journals: Path, key: str, prompt: str) -> Crash:
+async def killed(environment: Mapping[str, str], folder: Path, key: str, prompt: str) -> Crash:
     """A gateway in the middle of its work; and another one settles what it has left."""
     crash = Crash()
     chat = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}], "stream": True}
@@ -582,11 +588,14 @@ async def killed(environment: Mapping[str, str], journals: Path, key: str, promp
         for name in ("cmdline", "comm", "task/*/comm"):
             crash.processes += contents(Path("/proc", str(process.pid)), name)
         async with aiohttp.ClientSession() as http:
-            streams = [await http.post(f"http://{address}/v1/chat/completions", **ask) for _ in range(8)]
+            url = f"http://{address}/v1/chat/completions"
+            async with http.post(url, json=chat, headers={"api-key": key[:-1]}) as refused:
+                assert refused.status == 401
+            streams = [await http.post(url, **ask) for _ in range(8)]
             assert {stream.status for stream in streams} == {200}
             process.kill()
             await process.wait()
-            crash.journals += contents(journals, "*")
+            crash.left += contents(folder / "journal", "*") + contents(folder, "gateway.db*")
             for stream in streams:
                 stream.close()
         crash.said += await process.communicate()
@@ -763,7 +772,7 @@ async def whole_life(folder: Path, canaries: Canaries, stores: Stores) -> Mappin
                 journals = contents(folder / "journal", "*")
             alone = {**house_.environment, "GATEWAY_BOUNDS__STREAM_GAP_SECONDS": "60"}
             prompt = canaries.new("the last prompt", "the canary {} falls silent")
-            crash = await killed(alone, folder / "journal", holders.rotated, prompt)
+            crash = await killed(alone, folder, holders.rotated, prompt)
             told = await commands(house_.environment, canaries)
     assert simulator.complaints == []
     heads = (f"{seen.raw_path} {seen.headers}" for seen in simulator.requests)
@@ -775,8 +784,9 @@ async def whole_life(folder: Path, canaries: Canaries, stores: Stores) -> Mappin
         "what libraries log": "\n".join(libraries.said).encode(),
         "alerts": b"\n".join(alerts.heard),
         "heads of upstream requests": "\n".join(heads).replace(upstream_key, "(ours)").encode(),
-        "journals": b"\n".join(journals + crash.journals),
+        "journals": b"\n".join(journals),
         "what a killed gateway said": b"\n".join(crash.said),
+        "what a killed gateway left": b"\n".join(crash.left),
         "processes": b"\n".join(crash.processes),
         **told,
     }
@@ -796,7 +806,8 @@ def alerts_app(alerts: Alerts) -> web.Application:
 
 PLACES: Final = (
     *("answers", "explanations", "metrics", "the log", "what libraries log", "alerts", "journals"),
-    *("heads of upstream requests", "what a killed gateway said", "processes", "the database"),
+    *("heads of upstream requests", "what a killed gateway said", "what a killed gateway left"),
+    *("processes", "the database"),
     *("ledger export", "audit export", "a list of keys", "a database that is away", "wrong settings"),
 )
 OF_REDIS: Final = ("Redis", "what Redis was told")
@@ -810,7 +821,7 @@ EVERYWHERE: Final = [
 async def test_no_canary_is_found_in(lived: Lived, place: str) -> None:
     said = lived.places[place]
     assert len(said) > 30
-    assert lived.canaries.found_in(said) == []
+    assert lived.canaries.found_in(said) == {}
 
 
 def in_base64(text: str) -> str:
@@ -828,5 +839,5 @@ async def test_a_piece_of_a_secret_is_found_however_it_is_spelled(
 ) -> None:
     canaries, (_, key) = Canaries(), new_key()
     canaries.plant("a key", key)
-    assert canaries.found_in(f"said: {spelled(before + key[30:42])}.".encode()) == ["a key"]
-    assert canaries.found_in(f"said: {spelled(before + key[:16])}.".encode()) == []
+    assert canaries.found_in(f"said: {spelled(before + key[30:42])}.".encode()).keys() == {"a key"}
+    assert canaries.found_in(f"said: {spelled(before + key[:16])}.".encode()) == {}

@@ -156,7 +156,9 @@ class Journey:
         )
         identity, nobody = Identity(), KeySets(clock=self.clock, fetch=_nothing, on_change=_unsaid)
         verifier = TokenVerifier(identity=lambda: identity, key_sets=nobody, clock=self.clock)
-        exchanged = ExchangedKeys(pepper=PEPPER, clock=self.clock, revocations=self.revocations)
+        exchanged = ExchangedKeys(
+            pepper=PEPPER, identity=lambda: identity, clock=self.clock, revocations=self.revocations
+        )
         tokens = TokenAuthenticator(
             identity=lambda: identity, verifier=verifier, revocations=self.revocations, clock=self.clock
         )

@@ -276,9 +276,11 @@ class OperatorsHouse:
     ready: bool = True
     tokens: dict[str, Actor] = field(default_factory=dict)
     """Of issuers."""
+    turned_out: list[Actor] = field(default_factory=list)
+    """Whose sessions hold no longer."""
 
     def __post_init__(self) -> None:
-        self.sessions = Sessions(SESSION_KEY, self.clock)
+        self.sessions = Sessions(SESSION_KEY, self.clock, holds=lambda actor: actor not in self.turned_out)
         self.desk = KeyDesk(
             store=self.keys,
             uses=self.uses,

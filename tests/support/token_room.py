@@ -61,7 +61,9 @@ class TokenRoom:
             revocations=self.revocations,
             clock=clock,
         )
-        self.exchanged = ExchangedKeys(pepper=PEPPER, clock=clock, revocations=self.revocations)
+        self.exchanged = ExchangedKeys(
+            pepper=PEPPER, identity=lambda: self.identity, clock=clock, revocations=self.revocations
+        )
         self.exchange = TokenExchange(
             verifier=self.verifier, exchanged=self.exchanged, revocations=self.revocations, clock=clock
         )

@@ -131,6 +131,8 @@ def _checked_text(field: str, text: str) -> str:
 
 
 def _subject(value: str) -> str:
+    """As callers have it: no name begins or ends with a space, though what is pasted may."""
+    value = value.strip()
     if value.startswith("key:"):
         raise KeyRefused("value", "That is a key that a team owns. It is revoked by its id.")
     subject = value if value.startswith(_SUBJECTS) else f"user:{value}"

@@ -3,11 +3,13 @@
 No table knows them: everything stands in the key itself, and the seal (HMAC-SHA256 under a key that is
 derived from the pepper, for this one purpose) says that it stood there when the gateway made it. What is
 inside can be read by whoever holds one: names, no secrets. It keeps the moment at which the *token* was
-issued, so whatever takes the token back takes back what came of it.
+issued, so whatever takes the token back takes back what came of it; and it is good only as long as its issuer
+is one whose tokens are traded.
 """
 
 import hmac
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -18,6 +20,7 @@ from gateway.core.clock import Clock
 from gateway.core.decision import Deny
 from gateway.core.errors import ErrorCode
 from gateway.core.grant import Grant
+from gateway.core.identity import Identity
 from gateway.core.principal import CredentialKind, Principal
 
 PREFIX: Final = "gwt_"
@@ -63,8 +66,11 @@ _decode: Final = msgspec.msgpack.Decoder(_Sealed).decode
 class ExchangedKeys:
     """Makes them, and knows them again."""
 
-    def __init__(self, *, pepper: bytes, clock: Clock, revocations: Revocations) -> None:
+    def __init__(
+        self, *, pepper: bytes, identity: Callable[[], Identity], clock: Clock, revocations: Revocations
+    ) -> None:
         self._sealing = hmac.new(hmac.digest(pepper, _PURPOSE, "sha256"), digestmod="sha256")
+        self._identity = identity
         self._clock = clock
         self._revocations = revocations
 
@@ -97,8 +103,9 @@ class ExchangedKeys:
             return _INCORRECT
         if self._clock.now() >= sealed.expires_at:
             return _EXPIRED
-        principal = _principal(sealed)
-        return principal if self._revocations.covers(principal) is None else _REVOKED
+        issuer, principal = self._identity().issuers.get(sealed.issuer), _principal(sealed)
+        is_traded = issuer is not None and issuer.exchange_seconds is not None
+        return principal if is_traded and self._revocations.covers(principal) is None else _REVOKED
 
     def _unsealed(self, text: str) -> _Sealed | None:
         if len(text) > LONGEST or not text.startswith(PREFIX):

@@ -126,3 +126,11 @@ async def test_a_session_reads_wherever_the_request_comes_from(client: Client, h
 async def test_a_token_needs_no_origin(client: Client) -> None:
     headers = {**by("ops"), "sec-fetch-site": "cross-site"}
     assert (await client.post("/admin/keys", json=NEW, headers=headers)).status == 201
+
+
+async def test_a_session_lets_nobody_in_whose_token_was_taken_back(
+    client: Client, house: OperatorsHouse
+) -> None:
+    headers = cookie(house)
+    house.turned_out.append(ALICE)
+    assert await me(client, headers) == 401

@@ -1,12 +1,18 @@
 """What claims mean here, by tables of rules and claims."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from gateway.auth.tokens.claims import LONGEST_NAME, MOST_GROUPS, principal_of, role_of
-from gateway.core.actor import Role
+from gateway.auth.tokens.claims import (
+    LONGEST_NAME,
+    MOST_GROUPS,
+    administrator_of,
+    principal_of,
+    role_of,
+)
+from gateway.core.actor import Actor, Role
 from gateway.core.decision import Deny
 from gateway.core.errors import ErrorCode
 from gateway.core.grant import UNNARROWED, Grant
@@ -236,3 +242,27 @@ def test_no_refusal_repeats_what_a_claim_says() -> None:
         refusal(TestGroups.ISSUER, groups=["s3cret\n"]),
     ]
     assert not [found for found in refusals if "s3cret" in found.reason]
+
+
+class TestAdministrators:
+    ISSUER = replace(ISSUER, roles=(RoleRule(ClaimIs(("roles",), "ops"), Role.OPERATOR),))
+    OPS: ClassVar = {**CLAIMS, "roles": ["ops"]}
+
+    def test_an_administrator_is_whom_revocations_know(self) -> None:
+        holder = replace(principal(), team="")
+        assert administrator_of(self.ISSUER, self.OPS) == Actor(
+            "acme:alice", Role.OPERATOR, frozenset(), holder
+        )
+
+    def test_nobody_is_called_by_a_claim_of_his_own_choice(self) -> None:
+        claims = {**self.OPS, "email": "boss@example.com", "name": "The Boss"}
+        found = administrator_of(self.ISSUER, claims)
+        assert found is not None
+        assert found.name == "acme:alice"
+
+    def test_without_a_role_nobody_administers(self) -> None:
+        assert administrator_of(self.ISSUER, CLAIMS) is None
+
+    @pytest.mark.parametrize("name", [*BAD_NAMES, None, 7, ["alice"]])
+    def test_what_is_no_name_administers_nothing(self, name: Any) -> None:
+        assert administrator_of(self.ISSUER, {**self.OPS, "sub": name}) is None

@@ -1,5 +1,6 @@
 """A key for which a token was traded stands for the same; no other string does."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.auth.tokens.exchanged import LONGEST, PREFIX, ExchangedKeys
 from gateway.core.decision import Deny
 from gateway.core.errors import ErrorCode
 from gateway.core.grant import Grant
+from gateway.core.identity import Identity, Issuer
 from gateway.core.principal import CredentialKind, Principal
 from tests.support.clock import ManualClock
 from tests.support.issuer import base64url
@@ -31,8 +33,18 @@ ALICE = Principal(
 )
 
 
-def keys(clock: ManualClock | None = None, pepper: bytes = PEPPER) -> ExchangedKeys:
-    return ExchangedKeys(pepper=pepper, clock=clock or ManualClock(), revocations=KnownRevocations())
+ACME = Issuer("acme", "https://issuer.example", ("openai-gateway",), exchange_seconds=60.0)
+
+
+def keys(
+    clock: ManualClock | None = None, pepper: bytes = PEPPER, issuers: Sequence[Issuer] = (ACME,)
+) -> ExchangedKeys:
+    return ExchangedKeys(
+        pepper=pepper,
+        identity=lambda: Identity(issuers={issuer.name: issuer for issuer in issuers}),
+        clock=clock or ManualClock(),
+        revocations=KnownRevocations(),
+    )
 
 
 GOOD = keys().seal(ALICE, NOW + 60)
@@ -110,6 +122,13 @@ def test_what_takes_the_token_back_takes_the_key_back(
 ) -> None:
     room.revoke(kind, value, until=ALICE.issued_at)
     assert code(room.exchanged.opened(GOOD)) is ErrorCode.INVALID_API_KEY
+
+
+@pytest.mark.parametrize(
+    "issuers", [(), (replace(ACME, name="other"),), (replace(ACME, exchange_seconds=None),)]
+)
+def test_it_is_good_for_as_long_as_its_issuers_tokens_are_traded(issuers: Sequence[Issuer]) -> None:
+    assert code(keys(issuers=issuers).opened(GOOD)) is ErrorCode.INVALID_API_KEY
 
 
 def test_one_that_would_be_too_long_is_not_made() -> None:
