@@ -242,7 +242,10 @@ class Pipeline:
         status, answer = await self.token_exchange.answer(await incoming.read(_TOKEN_FORM_BYTES))
         exchange.status = status
         if status >= 400:
-            exchange.conclude(Outcome.REFUSED)
+            refusal = Refused(
+                ErrorCode.INVALID_API_KEY, answer["error_description"], rule="auth.token_exchange"
+            )
+            exchange.conclude(Outcome.REFUSED, refusal)
         headers = [("content-type", JSON), ("cache-control", "no-store")]
         await reply.send(status, headers, msgspec.json.encode(answer))
 

@@ -46,6 +46,8 @@ _SERVICE_LINK: Final = re.compile(
 _IN_BASE64: Final = "whsec_"
 """How a secret begins that is spelled as Standard Webhooks does."""
 _SHORTEST_SECRET: Final = 16
+ADMIN: Final = "admin"
+"""What the audit trail calls the first operators' token."""
 _UNKNOWN: Final = "there is no such setting (docs/settings.md lists them all)"
 _WORDS: Final = {
     "missing": "must be set",
@@ -456,6 +458,21 @@ class Settings(_Section):
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_token(value)
+
+    @field_validator("admin_tokens")
+    @classmethod
+    def _are_told_apart(
+        cls, value: dict[str, AdminTokenSettings], info: ValidationInfo
+    ) -> dict[str, AdminTokenSettings]:
+        if ADMIN in value:
+            raise ValueError(f"`{ADMIN}` is the name of the one that GATEWAY_ADMIN_TOKEN sets")
+        secrets = [each.token.get_secret_value() for each in value.values()]
+        first = info.data.get("admin_token")
+        if first is not None:
+            secrets.append(first.get_secret_value())
+        if len(set(secrets)) < len(secrets):
+            raise ValueError("two of the operators' tokens are the same: the record could not tell who acted")
+        return value
 
     @field_validator("upstreams")
     @classmethod

@@ -4,6 +4,7 @@ Between the two halves nothing is kept here: a cookie carries a sealed seed, of 
 verifier are derived. So any replica finishes what another began, and nobody learns them from the cookie.
 """
 
+import asyncio
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from math import inf
 from typing import Annotated, Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
@@ -29,6 +31,8 @@ CALLBACK: Final = "/console/oidc/callback"
 _SCOPE: Final = "openid profile email"
 _LONGEST_CODE: Final = 4_096
 _LONGEST_ANSWER: Final = 64 * 1024
+_KNOWN_SECONDS: Final = 10.0
+"""For so long what the provider tells of itself is not asked again: anybody may begin to sign in."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 
 Discover = Callable[[], Awaitable[Mapping[str, str]]]
@@ -113,6 +117,9 @@ class OidcSignIn:
         self._discover = discover
         self._verified = verified
         self._clock = clock
+        self._turn = asyncio.Lock()
+        self._metadata: Mapping[str, str] = {}
+        self._known_until = -inf
 
     async def begin(self) -> Begun:
         """Raises SignInRefused."""
@@ -196,10 +203,18 @@ class OidcSignIn:
         return {"authorization": aiohttp.encode_basic_auth(*(quote(part, safe="") for part in pair))}
 
     async def _endpoint(self, name: str) -> str:
-        try:
-            address: Any = (await self._discover()).get(name)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise SignInRefused(Why.AWAY) from error
+        async with self._turn:
+            if self._clock.monotonic() >= self._known_until:
+                self._metadata = await self._discovered()
+                self._known_until = self._clock.monotonic() + _KNOWN_SECONDS
+        address: Any = self._metadata.get(name)
         if not isinstance(address, str) or not address.startswith("https://"):
             raise SignInRefused(Why.AWAY)
         return address
+
+    async def _discovered(self) -> Mapping[str, str]:
+        """Nothing, when the provider is away."""
+        try:
+            return await self._discover()
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return {}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 import structlog
 from aiohttp import web
@@ -44,7 +44,7 @@ from gateway.policies.reload import PolicyWatcher
 from gateway.recovery import Recovery
 from gateway.relay import Relay, StreamBounds, StreamWatch
 from gateway.server.boundary import Boundary
-from gateway.server.connection import ClientServer
+from gateway.server.connection import ClientServer, OnMalformed
 from gateway.server.incoming import BodyBounds
 from gateway.server.listener import Listener, spelled
 from gateway.server.own_headers import own_headers
@@ -238,7 +238,14 @@ async def assembled(
             recent=recent,
             is_ready=lambda: not gate.draining,
         )
-        admin_address = await stack.enter_async_context(_listening(application, settings.admin_listen))
+        admin_address = await stack.enter_async_context(
+            _listening(
+                application,
+                settings.admin_listen,
+                head_seconds=bounds.head_seconds,
+                on_malformed=alarms.malformed,
+            )
+        )
         listener = Listener(clients=clients, gate=gate, drain_seconds=bounds.drain_seconds, log=log)
         tls = _tls(settings.tls)
         if tls is not None:
@@ -251,15 +258,29 @@ async def assembled(
 
 
 @asynccontextmanager
-async def _listening(application: web.Application, address: str) -> AsyncIterator[str]:
-    """The operators' listener; gives where it listens."""
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_LINGER_SECONDS)
+async def _listening(
+    application: web.Application, address: str, *, head_seconds: float, on_malformed: OnMalformed
+) -> AsyncIterator[str]:
+    """The operators' listener, whose connections are as careful as the clients'; gives where it listens."""
+    applied = web.AppRunner(application)
+    await applied.setup()
+    server = cast(web.Server, applied.server)
+    connections = ClientServer(
+        server.request_handler,
+        request_factory=server.request_factory,
+        access_log=None,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        head_seconds=head_seconds,
+        on_malformed=on_malformed,
+    )
+    runner = web.ServerRunner(connections, shutdown_timeout=_LINGER_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, *_host_and_port(address)).start()
         yield spelled(runner.addresses[0])
     finally:
         await runner.cleanup()
+        await applied.cleanup()
 
 
 def _stream_bounds(bounds: BoundSettings) -> StreamBounds:

@@ -45,10 +45,9 @@ from gateway.metering.reports.sql import SqlUsageReports
 from gateway.pipeline import Pipeline
 from gateway.policies.book import PolicyBook
 from gateway.rehearsal import Rehearsal
-from gateway.settings import ConsoleSettings, Settings
+from gateway.settings import ADMIN, ConsoleSettings, Settings
 
 _SIGN_IN_SECONDS: Final = 10.0
-_OWN_TOKEN: Final = "admin"  # noqa: S105 - the name of one
 _SESSIONS: Final = b"gateway console sessions"
 
 Holds = Callable[[Actor], bool]
@@ -141,7 +140,7 @@ def _admin_tokens(settings: Settings) -> list[AdminToken]:
     ]
     if settings.admin_token is None:
         return further
-    return [AdminToken(_OWN_TOKEN, settings.admin_token, Role.OPERATOR), *further]
+    return [AdminToken(ADMIN, settings.admin_token, Role.OPERATOR), *further]
 
 
 def _session_key(pepper: bytes, tokens: Sequence[AdminToken]) -> bytes:
@@ -193,7 +192,10 @@ async def _oidc(
     stack.push_async_callback(http.close)
 
     async def discover() -> Mapping[str, str]:
-        return await discovered(known.fetch, book.policy_set.identity.issuers[console.issuer])
+        issuer = book.policy_set.identity.issuers.get(console.issuer)
+        if issuer is None:
+            raise ValueError("identity.yaml does not name it any more")
+        return await discovered(known.fetch, issuer)
 
     async def verified(token: str, nonce: str) -> Actor | None:
         found = await known.verifier.verified(token, audiences=[console.client_id])

@@ -201,6 +201,43 @@ async def test_a_form_is_closed_however_it_ends(tries: tuple[Any, ...]) -> None:
     assert call.body.spool.closed
 
 
+# What takes time to arrive.
+
+
+class RevokedMeanwhile(MemoryIncoming):
+    """Its credential is taken back while its body arrives."""
+
+    def __init__(self, journey: Journey, incoming: MemoryIncoming) -> None:
+        super().__init__(
+            *incoming._portions, path=incoming.path, headers=incoming.headers
+        )
+        self._journey = journey
+
+    async def body(self, limit: int) -> AsyncIterator[bytes]:
+        async for data in super().body(limit):
+            yield data
+        self._journey.revocations.replace(
+            [Revocation("rev_1", RevocationKind.TEAM, "search", 0, 2**40, 0, "ops")]
+        )
+
+
+@pytest.mark.parametrize(
+    ("body", "options"),
+    [
+        (CHAT, {}),
+        (FORM, {"path": "/v1/audio/transcriptions", "headers": {"content-type": "multipart/form-data; boundary=b"}}),
+    ],
+    ids=["json", "form"],
+)
+async def test_what_arrives_when_its_credential_is_revoked_is_not_sent(body: Any, options: Any) -> None:
+    journey = Journey()
+    incoming = RevokedMeanwhile(journey, await journey.request(body, **options))
+    with pytest.raises(Refused) as refused:
+        await journey.run(incoming)
+    assert (refused.value.code, refused.value.rule) == (ErrorCode.INVALID_API_KEY, "auth.revocation")
+    assert (journey.upstreams.asked, journey.ledger.admitted) == ([], [])
+
+
 # What the gateway answers by itself.
 
 

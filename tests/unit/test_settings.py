@@ -509,3 +509,45 @@ def test_a_webhook_that_cannot_be_is_told(name: str, value: str, told: str) -> N
 def test_nobody_is_told_when_no_webhook_is_set() -> None:
     alerts = load_settings({"GATEWAY_ALERTS__WEBHOOK_URL": ""}).alerts
     assert (alerts.webhook_url, alerts.signing_key) == (None, None)
+
+
+# Operators' tokens, TLS, the console's sign-in.
+
+TOKEN = "token-of-16-characters"
+LEAD = {"GATEWAY_ADMIN_TOKENS__LEAD__TOKEN": TOKEN}
+
+
+def test_a_further_token_lets_its_holder_look_unless_it_says_more() -> None:
+    token = load_settings(LEAD).admin_tokens["lead"]
+    assert (token.role, token.teams) == ("viewer", [])
+
+
+def test_a_team_admin_names_teams_separated_by_commas() -> None:
+    variables = {
+        **LEAD,
+        "GATEWAY_ADMIN_TOKENS__LEAD__ROLE": "team_admin",
+        "GATEWAY_ADMIN_TOKENS__LEAD__TEAMS": "search, legal",
+    }
+    assert load_settings(variables).admin_tokens["lead"].teams == ["search", "legal"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"GATEWAY_ADMIN_TOKENS__LEAD__TOKEN": "short"}, "must have at least 16 characters"),
+        (LEAD | {"GATEWAY_ADMIN_TOKENS__LEAD__ROLE": "team_admin"}, "a team_admin needs teams"),
+        (LEAD | {"GATEWAY_ADMIN_TOKENS__LEAD__TEAMS": "search"}, "a team_admin needs teams"),
+        ({"GATEWAY_ADMIN_TOKENS__ADMIN__TOKEN": TOKEN}, "`admin` is the name of the one"),
+        (LEAD | {"GATEWAY_ADMIN_TOKEN": TOKEN}, "two of the operators' tokens are the same"),
+        (LEAD | {"GATEWAY_ADMIN_TOKENS__OPS__TOKEN": TOKEN}, "two of the operators' tokens are the same"),
+        ({"GATEWAY_TLS__CERT_FILE": "/a.pem"}, "cert_file and key_file belong together"),
+        ({"GATEWAY_TLS__CLIENT_CERTIFICATES": "optional"}, "client_certificates needs cert_file"),
+        ({"GATEWAY_TLS__CLIENT_CA_FILE": "/a.pem"}, "client_ca_file is for client_certificates"),
+        ({"GATEWAY_CONSOLE__ISSUER": "entra"}, "issuer, client_id and url belong together"),
+        ({"GATEWAY_CONSOLE__URL": "ftp://x"}, "must be a URL"),
+    ],
+)
+def test_what_contradicts_is_told(variables: dict[str, str], sentence: str) -> None:
+    (problem,) = problems(variables)
+    assert sentence in problem
+    assert TOKEN not in problem

@@ -58,6 +58,8 @@ class Desk:
         ("user", "user:alice", "user:alice", "user:alice", ""),
         ("user", "service:ci", "service:ci", "service:ci", ""),
         ("user", "alice", "user:alice", "user:alice", ""),
+        ("user", " alice ", "user:alice", "user:alice", ""),
+        ("user", "user:alice ", "user:alice", "user:alice", ""),
         ("user", "alice@example.com", "user:alice@example.com", "user:alice@example.com", ""),
         ("user", "system:serviceaccount:a:b", *["user:system:serviceaccount:a:b"] * 2, ""),
     ],

@@ -120,6 +120,8 @@ def test_no_character_can_be_another(place: int, other: str) -> None:
 def test_what_takes_the_token_back_takes_the_key_back(
     room: TokenRoom, kind: RevocationKind, value: str
 ) -> None:
+    room.identity = Identity(issuers={"acme": ACME})
+    assert code(room.exchanged.opened(GOOD)) is None
     room.revoke(kind, value, until=ALICE.issued_at)
     assert code(room.exchanged.opened(GOOD)) is ErrorCode.INVALID_API_KEY
 
