@@ -8,7 +8,7 @@ RUN     := .venv/bin/python -m
 PREPARE := deploy/requirements/install
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove check format bench bench-short bench-limits bench-ledger bench-reports lock clean
+.PHONY: help run test prove check format bench bench-short bench-limits bench-ledger bench-auth bench-reports lock clean
 .SILENT:
 
 help: ## List these tasks
@@ -53,6 +53,10 @@ bench-limits: ## Measure decisions about limits alone: in memory, in Redis, unba
 bench-ledger: ## Measure the ledger alone, at 1,000 attempts a second: SQLite, PostgreSQL (3 min)
 	$(PREPARE) dev
 	$(RUN) tests.bench.ledger
+
+bench-auth: ## Measure letting callers in: keys, tokens, policies, with 10 and 100,000 keys (a minute)
+	$(PREPARE) dev
+	$(RUN) tests.bench.authentication
 
 bench-reports: ## Measure reports over ten million ledger lines, which takes 15 GB and as many minutes
 	$(PREPARE) dev

@@ -17,7 +17,7 @@ from gateway.core.endpoint import Endpoint
 from gateway.core.errors import ERRORS, GatewayError, Owner, Refused
 from gateway.core.exchange import Exchange, Outcome
 from gateway.core.policy import Budget, Model, Policy, Scope
-from gateway.core.principal import Principal
+from gateway.core.principal import CredentialKind, Principal
 from gateway.core.standing import Standing
 from gateway.limits.interfaces import Demand, Refusal
 from gateway.policies.book import PolicyBook
@@ -32,6 +32,8 @@ _LONGEST: Final = 500
 """Characters of a sentence that are kept: one can quote a name that the client chose."""
 _METHODS: Final = {name: name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
 """Our own words for them: what a client sends in their place is its own, and is not kept."""
+_GRANTED: Final = ("key.", "limits.key.", "budgets.key.")
+"""How rules are called that no policy says, but the credential itself."""
 _TURNED_AWAY: Final = frozenset({Outcome.REFUSED, Outcome.CUT})
 
 Origin = Callable[[Policy, str, str], str]
@@ -48,7 +50,8 @@ class Decided(Struct, frozen=True, kw_only=True):
     mode: str
     reason: str
     where: str
-    """`teams/search.yaml:12`; empty for what no file says, or no file that is in force."""
+    """`teams/search.yaml:12`; `the key a1B2c3D4e5F6` for what a key brings of its own. Empty for what no file
+    says, or no file that is in force."""
     param: str | None = None
     retry_after: float | None = None
 
@@ -294,7 +297,8 @@ class Explainer:
     def _where(self, rule: str, kept: Kept) -> str:
         if not rule or kept.policy is None or kept.principal is None:
             return ""
-        return self._origin(kept.policy, kept.principal.key_name, rule)
+        found = self._origin(kept.policy, kept.principal.key_name, rule)
+        return found if found or not rule.startswith(_GRANTED) else _granted_by(kept.principal)
 
 
 def standing_of(demand: Demand, level: int, at: float) -> Standing:
@@ -398,6 +402,11 @@ def _unsaid(kept: Kept) -> str | None:
     if kept.in_band:
         return "The upstream told an error inside its answer, which was passed on."
     return None
+
+
+def _granted_by(principal: Principal) -> str:
+    """Who narrowed what this caller's credential is good for."""
+    return f"the key {principal.key_id}" if principal.kind is CredentialKind.API_KEY else "identity.yaml"
 
 
 def _team(kept: Kept) -> str:

@@ -18,7 +18,8 @@ from aiohttp import web
 from gateway.admin.oidc_sign_in import CALLBACK, FLOW_COOKIE, FLOW_SECONDS, OidcSignIn, SignInRefused
 from gateway.admin.problems import Problem, answer
 from gateway.admin.sessions import COOKIE, SESSION_SECONDS, Sessions, TooLong
-from gateway.admin.sign_in import CONSOLE
+from gateway.admin.sign_in import CONSOLE, UNKNOWN_HOLDER
+from gateway.audit.sign_ins import SignIns
 from gateway.core.actor import Actor
 from gateway.core.clock import Clock
 
@@ -89,13 +90,16 @@ class _Attempts:
 class ConsolePage:
     """The handlers. What they refuse they raise as Problem."""
 
-    def __init__(self, *, sessions: Sessions, sign_in: SignIn, oidc: OidcSignIn | None, clock: Clock) -> None:
+    def __init__(
+        self, *, sessions: Sessions, sign_in: SignIn, oidc: OidcSignIn | None, audit: SignIns, clock: Clock
+    ) -> None:
         """`sign_in`: whose token this is; None for nobody's, after as much work as for any other. Its
         StoreUnavailable passes.
         """
         self._sessions = sessions
         self._sign_in = sign_in
         self._oidc = oidc
+        self._audit = audit
         self._clock = clock
         self._attempts = _Attempts(clock)
         self._assets = _read_assets()
@@ -145,6 +149,7 @@ class ConsolePage:
         actor = await self._sign_in(await _token_in(request))
         if actor is None:
             self._attempts.failed()
+            self._audit.refused(UNKNOWN_HOLDER)
             raise Problem(401, "This token opens nothing here.", field="token")
         response = web.Response(status=204, headers=_NOT_KEPT)
         self._let_in(response, actor, secure=_is_secure(request))
@@ -152,6 +157,9 @@ class ConsolePage:
 
     async def _end(self, request: web.Request) -> web.Response:
         _check_origin(request)
+        actor = self._sessions.opened(request.cookies.get(COOKIE, ""))
+        if actor is not None:
+            self._audit.signed_out(actor)
         response = web.Response(status=204, headers=_NOT_KEPT)
         response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict", secure=_is_secure(request))
         return response
@@ -183,6 +191,7 @@ class ConsolePage:
         try:
             actor = await oidc.finish(request.query, request.cookies.get(FLOW_COOKIE, ""))
         except SignInRefused as refused:
+            self._audit.refused(f"oidc_{refused.why}")
             return _refused(refused)
         response = _redirected("/console")
         self._let_in(response, actor, secure=oidc.secure)
@@ -208,6 +217,7 @@ class ConsolePage:
             samesite="Strict",
             secure=secure,
         )
+        self._audit.signed_in(actor)
 
 
 _FLOW_PATH: Final = "/console/oidc"

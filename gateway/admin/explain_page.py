@@ -3,6 +3,7 @@ of its own teams' alone; of callers that nobody knows, all others are.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -16,9 +17,14 @@ from gateway.auth.keys.api_keys import subject_of
 from gateway.auth.keys.life import KeyState, state_of
 from gateway.core.actor import Actor
 from gateway.core.clock import Clock
-from gateway.core.errors import Refused
+from gateway.core.errors import Refused, StoreUnavailable
 from gateway.core.principal import Principal
 from gateway.explaining import Explanation
+
+_AWAY: Final = (
+    "Nobody knows what is left of limits: Redis, which keeps the counters, or the database is away. So there "
+    "are no dry runs until it is back. Try again."
+)
 
 
 class ExplainPage:
@@ -56,6 +62,8 @@ class ExplainPage:
             raise Problem(422, str(error), field="path") from None
         except Refused as error:
             raise Problem(422, error.message, field="path") from None
+        except StoreUnavailable:
+            raise Problem(503, _AWAY) from None
 
     async def _principal(self, run: DryRun, actor: Actor) -> Principal:
         """Who is to ask: a key, or somebody of a team."""

@@ -23,6 +23,9 @@ from gateway.core.actor import Actor, Role
 CONSOLE: Final = "gateway-console"
 """What the console's requests say in `x-requested-with`."""
 
+UNKNOWN_HOLDER: Final = "unknown_holder"
+"""As what a wrong token is counted among refusals."""
+
 TokenActor = Callable[[str], Awaitable[Actor | None]]
 """Who a token of an issuer of `identity.yaml` makes an administrator. May raise StoreUnavailable."""
 
@@ -62,8 +65,10 @@ class SignIn:
         tokens: Sequence[AdminToken],
         token_actor: TokenActor | None = None,
         sessions: Sessions | None = None,
+        on_refused: Callable[[str], None],
     ) -> None:
-        """None: tokens of issuers, or sessions, let nobody in."""
+        """None: tokens of issuers, or sessions, let nobody in. `on_refused`: is told UNKNOWN_HOLDER of each
+        request that came with something else than a token that lets somebody in."""
         self._tokens = [
             (_digest(secret), Actor(f"token:{token.name}", token.role, token.teams))
             for token in tokens
@@ -71,11 +76,14 @@ class SignIn:
         ]
         self._token_actor = token_actor
         self._sessions = sessions
+        self._on_refused = on_refused
 
     async def actor(self, request: web.Request) -> Actor:
         """Who asks. Raises Problem (401; 403 for another page's request) and StoreUnavailable."""
         headers = request.headers.getall("authorization", [])
         actor = await self._bearer(headers) if headers else self._session(request)
+        if actor is None and headers:
+            self._on_refused(UNKNOWN_HOLDER)
         if actor is None:
             raise _again(_NOBODY)
         return actor

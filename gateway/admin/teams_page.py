@@ -54,6 +54,6 @@ def _shown(name: str, team: TeamPolicies) -> ShownTeam:
         limits=[msgspec.to_builtins(limit) for limit in policy.limits],
         budgets=[msgspec.to_builtins(budget) for budget in policy.budgets],
         filters=[rule.name for rule in policy.filters],
-        shaping=[rule.name for rule in policy.shaping],
+        shaping=list(dict.fromkeys(rule.name for rule in policy.shaping)),  # one may be about several members
         keys_with_policies=sorted(team.keys),
     )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, ParamSpec, cast
 
 import structlog
 from aiohttp import web
@@ -18,7 +18,10 @@ from gateway.app.identity import identities
 from gateway.app.installation import ENDPOINT_NAMES, load_policy_files, pepper_of
 from gateway.app.limits import limits
 from gateway.app.operators import operators
+from gateway.audit.notebook import Notebook
+from gateway.audit.policy_changes import PolicyChanges
 from gateway.audit.refusals import RefusalTally
+from gateway.audit.sign_ins import SignIns
 from gateway.audit.trail import on_record
 from gateway.auth.keys.pepper import check_pepper
 from gateway.auth.revocation.known import KnownRevocations
@@ -59,9 +62,12 @@ from gateway.upstream.targets import Target, Targets, UpstreamKind
 from gateway.wire.endpoints import endpoint_table
 from gateway.wire.tokens import Tokenizer
 
+_P = ParamSpec("_P")
+
 _RECOVER_SECONDS: Final = 5.0
 _RETENTION_SECONDS: Final = 3600.0
 _REFUSALS_SECONDS: Final = 60.0
+_NOTES_SECONDS: Final = 1.0
 _WATCH_SECONDS: Final = 1.0
 _CERTIFICATE_SECONDS: Final = 60.0
 _KEEP_ALIVE_SECONDS: Final = 75.0
@@ -108,21 +114,26 @@ async def assembled(
     async with AsyncExitStack() as stack:
         base = await ground(settings, stack, log_stream=log_stream, clock=clock, pause=pause)
         metrics, alarms, log, background = base.metrics, base.alarms, base.log, base.background
+        await check_pepper(base.database, pepper)
 
         # who asks, what they may do, and how much they have left
         book = PolicyBook(policies)
-        metrics.policies_loaded(book.version)
+        notebook = Notebook(database=base.database, clock=clock, log=log)
+        background.every("audit_notes", _NOTES_SECONDS, notebook.flush)
+        stack.push_async_callback(notebook.flush)
+        changes = PolicyChanges(note=notebook.note, replica=base.replica)
+        loaded = _each(metrics.policies_loaded, changes.loaded)
+        loaded(book.version)
         watcher = PolicyWatcher(
             book=book,
             directory=settings.policies_dir,
             upstreams=settings.all_upstreams.keys(),
             endpoints=ENDPOINT_NAMES,
             log=log,
-            loaded=metrics.policies_loaded,
-            broken=metrics.policies_broken,
+            loaded=loaded,
+            broken=_each(metrics.policies_broken, changes.broken),
         )
         background.loop("policies", watcher.run)
-        await check_pepper(base.database, pepper)
         left = limits(base, stack)
         reservations, revocations = left.reservations, KnownRevocations()
         watch = StreamWatch(clock=clock, bounds=_stream_bounds(bounds))
@@ -236,6 +247,7 @@ async def assembled(
             local_answers=local_answers,
             pipeline=pipeline,
             recent=recent,
+            sign_ins=SignIns(note=notebook.note, tally=tally),
             is_ready=lambda: not gate.draining,
         )
         admin_address = await stack.enter_async_context(
@@ -331,6 +343,16 @@ def _renewal(tls: ServerTls, log: structlog.stdlib.BoundLogger) -> Callable[[], 
             log.error("certificate_unusable", why=str(error))
 
     return renew
+
+
+def _each(*told: Callable[_P, None]) -> Callable[_P, None]:
+    """Tells all of them."""
+
+    def tell(*args: _P.args, **named: _P.kwargs) -> None:
+        for each in told:
+            each(*args, **named)
+
+    return tell
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -29,6 +29,7 @@ from gateway.app.ground import Ground
 from gateway.app.identity import CHANGED, Identities
 from gateway.app.limits import Limits
 from gateway.audit.reading import SqlAuditTrail
+from gateway.audit.sign_ins import SignIns
 from gateway.auth.interfaces import Revocations
 from gateway.auth.tokens.claims import administrator_of
 from gateway.auth.tokens.fetching import discovered
@@ -48,6 +49,10 @@ from gateway.rehearsal import Rehearsal
 from gateway.settings import ADMIN, ConsoleSettings, Settings
 
 _SIGN_IN_SECONDS: Final = 10.0
+_REPORT_THREADS: Final = 2
+"""Long reports that operators have read at once: keys are looked up, and taken back, beside them."""
+_REPORT_SECONDS: Final = 15.0
+"""How long a short one may take."""
 _SESSIONS: Final = b"gateway console sessions"
 
 Holds = Callable[[Actor], bool]
@@ -65,10 +70,12 @@ async def operators(
     local_answers: LocalAnswers,
     pipeline: Pipeline,
     recent: Recent,
+    sign_ins: SignIns,
     is_ready: Callable[[], bool],
 ) -> web.Application:
     """What the operators' listener serves."""
     settings, clock, database = ground.settings, ground.clock, ground.database
+    reports = ground.further_threads(stack, threads=_REPORT_THREADS, timeout=_REPORT_SECONDS)
 
     async def changed() -> None:
         await ground.signals.tell(CHANGED)
@@ -87,7 +94,7 @@ async def operators(
     tokens = _admin_tokens(settings)
     session_key = _session_key(pepper, tokens)
     sessions = Sessions(session_key, clock, holds=holds)
-    sign_in = SignIn(tokens=tokens, token_actor=whose_token, sessions=sessions)
+    sign_in = SignIn(tokens=tokens, token_actor=whose_token, sessions=sessions, on_refused=sign_ins.refused)
     explainer = Explainer(
         recent=recent, policies=book, signals=ground.signals, replica=ground.replica, origin=origin
     )
@@ -105,20 +112,21 @@ async def operators(
             desk=revocation_desk_of(database, policies=lambda: book.policy_set, clock=clock, changed=changed),
             keys=known.keys,
         ),
-        UsagePage(reports=SqlUsageReports(database), clock=clock),
+        UsagePage(reports=SqlUsageReports(reports), clock=clock),
         LimitsPage(
             policies=lambda: book.policy_set,
             keys=known.keys,
             overview=Overview(limiter=left.limiter, loader=left.loader, clock=clock),
         ),
         ExplainPage(explainer=explainer, rehearsal=rehearsal, keys=known.keys, clock=clock),
-        AuditPage(trail=SqlAuditTrail(database)),
+        AuditPage(trail=SqlAuditTrail(reports)),
         OrganizationPage(answers=local_answers),
     )
     console = ConsolePage(
         sessions=sessions,
         sign_in=sign_in.whose_token,
         oidc=await _oidc(ground, stack, settings.console, session_key, book, known, holds),
+        audit=sign_ins,
         clock=clock,
     )
     return Operators(

@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
+from gateway.audit.trail import GATEWAY
 from gateway.core.actor import Act
 from gateway.core.errors import StoreUnavailable
 from gateway.core.exchange import Exchange, Outcome
 
-GATEWAY: Final = "gateway"
-"""Who refused, as the trail tells it."""
 MOST_CLASSES: Final = 1_000
 """Of one minute. What comes beyond is counted as one class more, which names no team."""
+SIGN_IN: Final = "operators.sign_in"
+"""The rule by which nobody was let in at the operators' port."""
 _REFUSALS: Final = frozenset({Outcome.REFUSED, Outcome.CUT})
 
 
@@ -48,9 +49,12 @@ class RefusalTally:
             return
         team = exchange.policy.team if exchange.policy else ""
         error = exchange.error
-        found = Refused(team, error.code.value if error else "", (error.rule if error else None) or "")
-        known = found in self._counted or len(self._counted) < MOST_CLASSES
-        self._counted[found if known else _BEYOND] += 1
+        self._add(Refused(team, error.code.value if error else "", (error.rule if error else None) or ""))
+
+    def refused_sign_in(self, code: str) -> None:
+        """Somebody came to the operators' port with a credential that lets nobody in. `code`: of a small
+        fixed set."""
+        self._add(Refused("", code, SIGN_IN))
 
     async def flush(self) -> None:
         """Put everything on record that was counted since the last time. While the database is away it goes
@@ -62,6 +66,10 @@ class RefusalTally:
             await self._record([self._act(found, times) for found, times in sorted(counted.items())])
         except StoreUnavailable:
             self._counted.update(counted)
+
+    def _add(self, found: Refused) -> None:
+        known = found in self._counted or len(self._counted) < MOST_CLASSES
+        self._counted[found if known else _BEYOND] += 1
 
     def _act(self, found: Refused, times: int) -> Act:
         return Act(

@@ -16,6 +16,8 @@ from gateway.core.clock import Clock
 from gateway.database.engine import Database
 from gateway.database.tables import AUDIT, AUDIT_HEAD
 
+GATEWAY: Final = "gateway"
+"""Who does what nobody told it to: as actor of an act."""
 NO_HASH: Final = bytes(32)
 """What stands before the first line."""
 

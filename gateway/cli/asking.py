@@ -3,7 +3,6 @@ says what to do when there is none.
 """
 
 import asyncio
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -13,6 +12,7 @@ import msgspec
 from yarl import URL
 
 from gateway.cli.console import fail
+from gateway.cli.output import print_json
 from gateway.settings import Settings
 
 _SECONDS: Final = 10.0
@@ -48,7 +48,7 @@ def ask(
     try:
         answer = asyncio.run(_ask(settings, question, address))
         if as_json:
-            sys.stdout.write(msgspec.json.format(answer, indent=2).decode() + "\n")
+            print_json(answer)
         else:
             print_it(msgspec.json.decode(answer, type=kind))
     except _Unanswered as error:

@@ -2,21 +2,21 @@
 
 import asyncio
 from dataclasses import asdict
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from gateway.audit.reading import Line, SqlAuditTrail
-from gateway.cli.console import explained, fail, out, say, settings_or_exit
+from gateway.cli.audit_table import audit_table
+from gateway.cli.console import explained, fail, say, settings_or_exit
 from gateway.cli.database import opened_database
 from gateway.cli.formats import Format, Record
-from gateway.cli.output import Output, print_tables, write_records
+from gateway.cli.output import Output, print_tables, write_content, write_records
 from gateway.cli.progress import counted, waiting
+from gateway.cli.wording import many
 
 COLUMNS: Final = {
     "number": int,
@@ -43,15 +43,11 @@ def list_lines(
     settings = settings_or_exit()
     with explained(settings), opened_database(settings) as database:
         lines = asyncio.run(SqlAuditTrail(database).list(team=team, most=last))
-    if not lines:
-        say("Nothing is on record.")
-        return
-    table = Table("line", "when (UTC)", "who", "what", "to what", "details", box=None, header_style="bold")
-    for line in lines:
-        details = msgspec.json.encode(line.details).decode() if line.details else ""
-        words = map(escape, (line.actor, line.action, line.target, details))
-        table.add_row(str(line.number), _moment(line.at), *words)
-    print_tables(table)
+    if lines:
+        print_tables(audit_table(lines))
+    else:
+        of_team = "" if team is None else f" of the team `{escape(team)}`"
+        say(f"Nothing is on record{of_team}.")
 
 
 @command.command()
@@ -67,8 +63,8 @@ def verify(
         verdict = asyncio.run(SqlAuditTrail(database).verify(head))
     if not verdict.intact:
         fail([f"{verdict.sentence} Up to there it is whole: {verdict.head}"])
-    say(f"[green]✓[/] {verdict.lines:,} lines, each as it was written. The head:")
-    out.print(verdict.head, markup=False)
+    say(f"[green]✓[/] {many(verdict.lines, 'line')}, each as it was written. The head:")
+    write_content(f"{verdict.head}\n".encode())
 
 
 @command.command()
@@ -91,7 +87,3 @@ def export(
 def _row(line: Line) -> Record:
     """What it was, in one cell."""
     return {**asdict(line), "details": msgspec.json.encode(line.details).decode()}
-
-
-def _moment(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

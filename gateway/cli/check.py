@@ -1,12 +1,16 @@
-"""`gateway check`: are settings, policy files and the Redis right? Starts nothing, and changes nothing."""
+"""`gateway check`: are settings, policy files, and what is around a gateway right? It changes nothing."""
 
 import asyncio
+from collections.abc import Iterator
 
 from rich.text import Text
 
 from gateway.app.installation import load_policy_files
-from gateway.cli.console import err, explained, fail, out, settings_or_exit
+from gateway.cli.console import err, explained, fail, settings_or_exit
+from gateway.cli.output import print_tables
+from gateway.cli.surroundings import unreadable_files, unusable_tls, wrong_pepper
 from gateway.core.clock import SystemClock
+from gateway.core.errors import StoreUnavailable
 from gateway.limits.redis.connect import connect
 from gateway.limits.redis.findings import Finding, Severity
 from gateway.limits.redis.fitness import PATIENCE, unfit
@@ -14,18 +18,31 @@ from gateway.settings import Settings
 
 
 def check() -> None:
-    """Check settings, policy files and the Redis, and name every mistake at once, with file and line."""
+    """Check settings, policy files, the pepper, TLS files and the Redis, and name every mistake at once."""
     settings = settings_or_exit()
     with explained(settings):
         policies = load_policy_files(settings)
-        teams = len(policies.teams)
-        models = len(policies.catalogue.models)
-        out.print(
-            f"[green]✓[/] settings and policies are good: {teams} teams, {models} models, "
-            f"version {policies.version}"
-        )
-        if settings.redis_url:
-            _tell(asyncio.run(_looked_at_redis(settings)))
+    print_tables(
+        f"[green]✓[/] settings and policies are good: {len(policies.teams)} teams, "
+        f"{len(policies.catalogue.models)} models, version {policies.version}"
+    )
+    mistakes = [
+        *unreadable_files(policies.identity, settings.policies_dir / "identity.yaml"),
+        *unusable_tls(settings),
+        *wrong_pepper(settings),
+        *_wrong_with_redis(settings),
+    ]
+    if mistakes:
+        fail(mistakes)
+
+
+def _wrong_with_redis(settings: Settings) -> Iterator[str]:
+    if not settings.redis_url:
+        return
+    try:
+        yield from _told(asyncio.run(_looked_at_redis(settings)))
+    except (StoreUnavailable, ValueError) as error:
+        yield str(error)
 
 
 async def _looked_at_redis(settings: Settings) -> list[Finding]:
@@ -43,12 +60,11 @@ async def _looked_at_redis(settings: Settings) -> list[Finding]:
         await client.aclose()
 
 
-def _tell(findings: list[Finding]) -> None:
+def _told(findings: list[Finding]) -> Iterator[str]:
+    """Those for which it is refused. The others are said at once."""
     for finding in findings:
         if finding.severity is Severity.WARN:
             err.print(Text.assemble(("! ", "bold yellow"), finding.sentence))
-    refusals = [finding.sentence for finding in findings if finding.severity is Severity.REFUSE]
-    if refusals:
-        fail(refusals)
+    yield from (finding.sentence for finding in findings if finding.severity is Severity.REFUSE)
     if not findings:
-        out.print("[green]✓[/] the Redis is good")
+        print_tables("[green]✓[/] the Redis is good")

@@ -2,6 +2,7 @@
 on its operators' port.
 """
 
+from enum import StrEnum
 from typing import Annotated, Final
 from urllib.parse import quote
 
@@ -11,10 +12,20 @@ import typer
 from gateway.cli.asking import Question, ask
 from gateway.cli.console import fail, settings_or_exit
 from gateway.cli.explain_table import print_explanation
+from gateway.cli.keys_options import key_id_alone
 from gateway.explaining import Explanation
 
 _NO_DRY_RUN: Final = "say which request: `gateway explain req_…`; or make one with --dry-run."
 _BOTH: Final = "a dry run is of a request that there is not yet: leave the id out."
+_NOBODY: Final = "say who asks: --key, or --team and perhaps --user."
+_WHOSE: Final = "a key says whose it is: leave --team and --user out."
+
+
+class Method(StrEnum):
+    """Of a dry run."""
+
+    GET = "GET"
+    POST = "POST"
 
 
 def explain(
@@ -24,10 +35,13 @@ def explain(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Judge a request that is not sent: nothing changes by it.")
     ] = False,
-    key: Annotated[str, typer.Option(help="Of a dry run: the id of the key that it comes with.")] = "",
+    key: Annotated[
+        str,
+        typer.Option(callback=key_id_alone, help="Of a dry run: the id of the key that it comes with."),
+    ] = "",
     team: Annotated[str, typer.Option(help="Of a dry run without a key: the team that asks.")] = "",
     user: Annotated[str, typer.Option(help="Of a dry run without a key: the user that asks.")] = "",
-    method: Annotated[str, typer.Option(help="Of a dry run: GET or POST.")] = "POST",
+    method: Annotated[Method, typer.Option(case_sensitive=False, help="Of a dry run.")] = Method.POST,
     path: Annotated[
         str, typer.Option(help="Of a dry run: the path, such as /v1/chat/completions.")
     ] = "/v1/chat/completions",
@@ -44,6 +58,8 @@ def explain(
     if dry_run:
         if request_id:
             raise typer.BadParameter(_BOTH)
+        if bool(key) == bool(team or user) or (user and not team):
+            raise typer.BadParameter(_WHOSE if key else _NOBODY)
         content = None if body is None else body.read()
         question = _rehearsal(url, content, key_id=key, team=team, user=user, method=method, path=path)
     elif request_id:

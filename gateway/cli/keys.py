@@ -4,9 +4,8 @@ A secret stands alone on standard output, and nowhere else.
 """
 
 import asyncio
-import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +16,17 @@ from rich.markup import escape
 from gateway.app.desks import key_desk
 from gateway.auth.interfaces import StoredKey
 from gateway.auth.keys.checks import NewKey
-from gateway.auth.keys.desk import KeyDesk
+from gateway.auth.keys.desk import KeyDesk, NoSuchKey
 from gateway.auth.keys.life import overlap_until
+from gateway.auth.keys.sql import SqlKeyStore
+from gateway.auth.keys.uses_sql import SqlUseStore
 from gateway.cli import keys_options as options
 from gateway.cli.actor import at_the_keyboard
 from gateway.cli.console import explained, fail, out, say, settings_or_exit
+from gateway.cli.database import opened_database
 from gateway.cli.keys_import import Hash, bring_all_in, read_hashes, told
 from gateway.cli.keys_table import key_lines, key_record, keys_table, moment
-from gateway.cli.output import print_tables
+from gateway.cli.output import print_json, print_tables, write_content
 from gateway.cli.wording import many
 
 command = typer.Typer(help="Make, list, rotate, disable, revoke and import keys.", no_args_is_help=True)
@@ -67,7 +69,9 @@ def create(
     async def act(desk: KeyDesk) -> None:
         key, secret = await desk.create(new, at_the_keyboard())
         say(f"A key for team [bold]{key.team}[/], named [bold]{escape(key.name)}[/]. It is shown this once:")
-        out.print(secret, markup=False)
+        _hand_over(
+            secret, f"Nobody has the key now: `gateway keys rotate {key.id} --overlap 0` makes another of it."
+        )
 
     _at_desk(act)
 
@@ -79,32 +83,34 @@ def list_keys(
 ) -> None:
     """List keys, oldest first. Secrets are not kept, so none are shown."""
 
-    async def act(desk: KeyDesk) -> None:
-        keys = await desk.list(team)
-        uses = await desk.uses([key.id for key in keys])
+    async def look(keys: SqlKeyStore, uses: SqlUseStore) -> None:
+        found = await keys.list(team)
+        used = await uses.read([key.id for key in found])
         if as_json:
-            _print_json([key_record(key, uses.get(key.id), now=_now()) for key in keys])
-        elif keys:
-            print_tables(keys_table(keys, uses, now=_now()))
+            print_json(msgspec.json.encode([key_record(key, used.get(key.id), now=_now()) for key in found]))
+        elif found:
+            print_tables(keys_table(found, used, now=_now()))
         else:
             say("There is no key yet." if team is None else f"The team `{escape(team)}` has no key.")
 
-    _at_desk(act)
+    _looking(look)
 
 
 @command.command()
 def show(key_id: options.KeyId, as_json: options.AsJson = False) -> None:
     """Show all that is known of a key."""
 
-    async def act(desk: KeyDesk) -> None:
-        key = await desk.show(key_id)
-        use = (await desk.uses([key.id])).get(key.id)
+    async def look(keys: SqlKeyStore, uses: SqlUseStore) -> None:
+        key = await keys.find(key_id)
+        if key is None:
+            raise NoSuchKey(key_id)
+        use = (await uses.read([key.id])).get(key.id)
         if as_json:
-            _print_json(key_record(key, use, now=_now()))
+            print_json(msgspec.json.encode(key_record(key, use, now=_now())))
         else:
             print_tables(key_lines(key, use, now=_now()))
 
-    _at_desk(act)
+    _looking(look)
 
 
 @command.command()
@@ -117,9 +123,10 @@ def rotate(key_id: options.KeyId, overlap: options.Overlap = "24h", days: option
             key_id, overlap_seconds=seconds, expires_at=options.in_days(days), by=at_the_keyboard()
         )
         until = overlap_until(key, _now())
-        old = f"is good until {moment(until)}" if until else "is good no more"
-        say(f"The key {_named(key)} has a new secret; the old one {old}. It is shown this once:")
-        out.print(secret, markup=False)
+        old = f"is good until {moment(until)}: replace it before" if until else "is good no more"
+        say(f"The key {_named(key)} has a new secret; the old one {old}. The new one is shown this once:")
+        again = f"after {moment(until)}, or revoke the key and make another" if until else "now"
+        _hand_over(secret, f"Nobody has the new secret now. Rotate the key again {again}.")
 
     _at_desk(act)
 
@@ -214,8 +221,20 @@ def _at_desk(act: Callable[[KeyDesk], Awaitable[None]]) -> None:
         asyncio.run(work())
 
 
-def _print_json(value: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+def _looking(look: Callable[[SqlKeyStore, SqlUseStore], Coroutine[None, None, None]]) -> None:
+    """Looks need no pepper and no policies, and change no tables."""
+    settings = settings_or_exit()
+    with explained(settings), opened_database(settings) as database:
+        asyncio.run(look(SqlKeyStore(database), SqlUseStore(database)))
+
+
+def _hand_over(secret: str, lost: str) -> None:
+    """Alone on standard output. `lost`: what to do when it cannot be written."""
+    try:
+        write_content(f"{secret}\n".encode())
+    except typer.Exit:
+        say(lost)
+        raise
 
 
 def _named(key: StoredKey) -> str:

@@ -7,8 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
+from gateway.auth.keys.api_keys import parse_key
 from gateway.core.grant import Grant
 
+_ID_LENGTH: Final = 12
 _MOST_DAYS: Final = 3660
 _DAY: Final = 86_400
 _MOST_DOLLARS: Final = 1_000_000
@@ -22,7 +24,9 @@ def seconds_of(text: str) -> int:
         return 0
     written = _DURATION.fullmatch(text.strip())
     if written is None:
-        raise typer.BadParameter("write a number and its unit (90s, 30m, 24h, 7d), or 0.")
+        raise typer.BadParameter(
+            "write a number and its unit (90s, 30m, 24h, 7d), or 0.", param_hint="--overlap"
+        )
     return int(written[1]) * _UNITS[written[2]]
 
 
@@ -34,9 +38,21 @@ def micro_dollars_of(text: str) -> int:
         raise typer.BadParameter("write dollars, such as 250 or 12.50.") from None
     if not amount.is_finite() or not 0 < amount <= _MOST_DOLLARS or amount.scaleb(6) % 1:
         raise typer.BadParameter(
-            f"write dollars above 0, up to {_MOST_DOLLARS}, with six decimal places at most."
+            f"write dollars above 0, up to {_MOST_DOLLARS:,}, with six decimal places at most."
         )
     return int(amount.scaleb(6))
+
+
+def key_id_alone(text: str) -> str:
+    """A key's id, as it is. Somebody who is in a hurry may paste the whole key: what is too long for an id is
+    not repeated. Raises typer.BadParameter."""
+    if (whole := parse_key(text)) is not None:
+        raise typer.BadParameter(f"that is a whole key, which is a secret. Its id is `{whole.id}`.")
+    if len(text) > _ID_LENGTH:
+        raise typer.BadParameter(
+            f"a key's id has {_ID_LENGTH} letters and digits, as `gateway keys list` shows it."
+        )
+    return text
 
 
 def in_days(days: int | None) -> int | None:
@@ -66,7 +82,9 @@ def grant_of(
     )
 
 
-KeyId = Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]
+KeyId = Annotated[
+    str, typer.Argument(callback=key_id_alone, help="The key's id, as `gateway keys list` shows it.")
+]
 Team = Annotated[str, typer.Option(help="The team that the key belongs to.")]
 Name = Annotated[str, typer.Option(help="What the key is for; unique within the team.")]
 Owner = Annotated[

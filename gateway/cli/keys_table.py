@@ -38,7 +38,7 @@ def key_lines(key: StoredKey, use: KeyUse | None, *, now: int) -> RenderableType
         "name": plain(key.name),
         "owner": plain(key.owner) if key.owner else "the team",
         "state": _state(key, now),
-        "created": f"{moment(key.created_at)} by {plain(key.created_by)}",
+        "created": f"{moment(key.created_at)}{f' by {plain(key.created_by)}' if key.created_by else ''}",
         "secret made": moment(key.issued_at) if key.issued_at != key.created_at else "",
         "old secret": f"good until {moment(until)}" if until else "",
         "expires": moment(key.expires_at) if key.expires_at else "never",
@@ -49,7 +49,9 @@ def key_lines(key: StoredKey, use: KeyUse | None, *, now: int) -> RenderableType
         "from": ", ".join(key.addresses) or "everywhere",
         "imported": "yes" if key.imported else "",
     }
-    return table(("", ""), [(f"[bold]{name}[/]", said) for name, said in told.items() if said])
+    lines = table(("", ""), [(f"[bold]{name}[/]", said) for name, said in told.items() if said])
+    lines.show_header = False
+    return lines
 
 
 def key_record(key: StoredKey, use: KeyUse | None, *, now: int) -> ShownKey:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
+from gateway.cli.actor import at_the_keyboard
 from gateway.cli.confirmation import confirmed
 from gateway.cli.console import explained, fail, say, settings_or_exit
 from gateway.cli.database import opened_database
@@ -55,7 +56,8 @@ def prune(
             return
         confirmed(f"Delete the lines of {many(found.attempts, 'attempt')} {_age(found)}, for ever?", yes=yes)
         with advancing("Deleting", unit="attempts", total=found.attempts) as told:
-            pruned = asyncio.run(pruning.prune(found.before, told))
+            work = pruning.prune(found.before, by=at_the_keyboard().name, told=told)
+            pruned = asyncio.run(work)
     say(f"Deleted: the lines of {many(pruned, 'attempt')}. The sums of their days stay in every report.")
 
 
@@ -75,7 +77,8 @@ def erase(
     with explained(settings), opened_database(settings) as database:
         confirmed(f"Forget `{user}` in every table, for ever?", yes=yes)
         with waiting("Looking through the ledger"):
-            changed = asyncio.run(Erasure(database=database).erase(user))
+            erasure = Erasure(database=database, clock=SystemClock())
+            changed = asyncio.run(erasure.erase(user, by=at_the_keyboard().name))
     _tell_erased(user, changed)
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.actor import at_the_keyboard
 from gateway.cli.console import explained, fail, say, settings_or_exit
 from gateway.cli.database import opened_database
 from gateway.cli.formats import Format
@@ -54,7 +55,8 @@ def close(month: Written) -> None:
     asked = asked_month(month)
     settings = settings_or_exit()
     with explained(settings), opened_database(settings) as database:
-        _tell(Closings(database=database, clock=SystemClock()).close(asked))
+        closings = Closings(database=database, clock=SystemClock())
+        _tell(closings.close(asked, by=at_the_keyboard().name))
 
 
 @command.command("list")

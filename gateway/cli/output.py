@@ -15,6 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Annotated, Final, NoReturn
 
+import msgspec
 import typer
 from rich.console import Console, RenderableType
 
@@ -71,6 +72,11 @@ def print_tables(*parts: RenderableType, output: Path | None = None) -> None:
 def write_content(content: bytes, output: Path | None = None) -> None:
     """Write it as it is. Ends the command with status 1 and a sentence when the place cannot be written."""
     _write([content], output)
+
+
+def print_json(encoded: bytes) -> None:
+    """JSON, laid out for people, on standard output. Ends as `write_content` does."""
+    write_content(msgspec.json.format(encoded, indent=2) + b"\n")
 
 
 def _write(chunks: Iterable[bytes], output: Path | None) -> None:

@@ -1,10 +1,9 @@
 """`gateway policies`: help for people who write policy files."""
 
-import sys
-
 import msgspec
 import typer
 
+from gateway.cli.output import print_json
 from gateway.policies.schema import json_schema
 
 command = typer.Typer(help="Help for writing policy files.", no_args_is_help=True)
@@ -18,4 +17,4 @@ def policies() -> None:
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of the policy files, for editors."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2).decode() + "\n")
+    print_json(msgspec.json.encode(json_schema()))

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from gateway.app.installation import load_policy_files
+from gateway.cli.actor import at_the_keyboard
 from gateway.cli.confirmation import confirmed
 from gateway.cli.console import explained, say, settings_or_exit
 from gateway.cli.database import opened_database
@@ -73,7 +74,9 @@ def rerate(
             confirmed(_question(closed), yes=yes)
         total = asyncio.run(rerating.count(asked, models))
         with advancing("Reckoning", unit="attempts", total=total) as told:
-            work = rerating.rerate(asked, models=models, writes=not dry_run, told=told)
+            work = rerating.rerate(
+                asked, models=models, writes=not dry_run, by=at_the_keyboard().name, told=told
+            )
             report = asyncio.run(work)
     _show(report, dry_run, output_format, output)
     _tell(report, asked, dry_run)

@@ -3,7 +3,7 @@ the database; every running gateway notices within a second.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -11,11 +11,13 @@ import typer
 from rich.markup import escape
 
 from gateway.app.desks import revocation_desk
-from gateway.auth.interfaces import Revocation, RevocationKind
+from gateway.auth.interfaces import Revocation, RevocationKind, RevocationStore
 from gateway.auth.revocation.desk import RevocationDesk
+from gateway.auth.revocation.sql import SqlRevocationStore
 from gateway.cli.actor import at_the_keyboard
 from gateway.cli.confirmation import confirmed
 from gateway.cli.console import explained, say, settings_or_exit
+from gateway.cli.database import opened_database
 from gateway.cli.output import print_tables
 from gateway.cli.tables import plain, table
 
@@ -23,7 +25,8 @@ command = typer.Typer(
     help="Take back what was issued: of a user, a team, an issuer, or all.", no_args_is_help=True
 )
 
-_HEADINGS: Final = ("revoked (UTC)", "what", "issued from", "issued until", "streams", "by", "~reason")
+_TIMES: Final = ("issued from (UTC)", "issued until (UTC)")
+_HEADINGS: Final = ("revoked (UTC)", "what", *_TIMES, "streams", "by", "~reason")
 
 Since = Annotated[
     str | None,
@@ -102,15 +105,17 @@ def everything(
 @command.command("list")
 def list_revocations() -> None:
     """List what was taken back, the oldest first."""
-
-    async def act(desk: RevocationDesk) -> None:
-        revocations = await desk.list()
-        if not revocations:
-            say("Nothing was revoked yet.")
-            return
+    settings = settings_or_exit()
+    with explained(settings), opened_database(settings) as database:
+        revocations = asyncio.run(_all_of(SqlRevocationStore(database)))
+    if revocations:
         print_tables(table(_HEADINGS, [_row(each) for each in revocations]))
+    else:
+        say("Nothing was revoked yet.")
 
-    _at_desk(act)
+
+async def _all_of(store: RevocationStore) -> Sequence[Revocation]:
+    return await store.list()
 
 
 def _revoke(
@@ -128,7 +133,9 @@ def _revoke(
             reason=reason,
             cut_streams=cut_streams,
         )
-        say(f"Revoked: {escape(_what(revocation))}, issued until {_time(revocation.until)} UTC.")
+        begin = f"from {_time(revocation.since)} " if revocation.since else ""
+        issued = f"issued {begin}until {_time(revocation.until)} UTC"
+        say(f"Revoked: {escape(_what(revocation))}, {issued}. What is issued later is good.")
 
     _at_desk(act)
 

@@ -96,6 +96,17 @@ async def test_what_fails_leaves_no_line(database: Database, trail: SqlAuditTrai
     assert (await trail.verify()).lines == 0
 
 
+async def test_sqlite_puts_no_line_in_the_place_of_another(sqlite_url: str) -> None:
+    replacement = text(
+        "REPLACE INTO audit SELECT number, at, 'me', action, target, team, details, hash FROM audit"
+    )
+    async with open_url(sqlite_url) as database:
+        await record(database, 1)
+        with pytest.raises((StoreUnavailable, DBAPIError), match="the audit trail stays as it is"):
+            await database.write(lambda connection: connection.execute(replacement))
+        assert (await SqlAuditTrail(database).verify()).intact
+
+
 @pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'me'", "DELETE FROM audit"])
 async def test_the_database_itself_refuses_to_change_a_line(
     database: Database, trail: SqlAuditTrail, statement: str

@@ -47,7 +47,7 @@ async def rerate(house_: House) -> Report:
     )
     try:
         return await Rerating(database=database, clock=SystemClock(), rules=rules).rerate(
-            Range(), writes=False
+            Range(), writes=False, by="cli:ops"
         )
     finally:
         await database.close()

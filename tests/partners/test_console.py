@@ -66,8 +66,9 @@ async def served() -> AsyncIterator[str]:
     house = OperatorsHouse(reports=Reports(), clock=SystemClock())
     house.console = ConsolePage(
         sessions=house.sessions,
-        sign_in=SignIn(tokens=house.admins).whose_token,
+        sign_in=SignIn(tokens=house.admins, on_refused=house.sign_ins.refused).whose_token,
         oidc=None,
+        audit=house.sign_ins,
         clock=house.clock,
     )
     await house.desk.create(NewKey(team="search", name="web"), Actor("token:ops", Role.OPERATOR))

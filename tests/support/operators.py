@@ -24,6 +24,8 @@ from gateway.admin.sign_in import AdminToken, SignIn
 from gateway.admin.teams_page import TeamsPage
 from gateway.admin.usage_page import UsagePage
 from gateway.audit.reading import Line, Verdict
+from gateway.audit.refusals import RefusalTally
+from gateway.audit.sign_ins import SignIns
 from gateway.auth.interfaces import Revocation
 from gateway.auth.keys.checks import KeyChecks
 from gateway.auth.keys.desk import KeyDesk
@@ -194,8 +196,11 @@ class MemoryRehearsal:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Principal, str, str, bytes]] = []
+        self.away = False
 
     async def rehearse(self, principal: Principal, method: str, path: str, body: bytes) -> Explanation:
+        if self.away:
+            raise StoreUnavailable("Redis is away")
         if path == "/v1/files":
             raise ValueError("POST /v1/files takes a form. Dry runs are of JSON alone.")
         self.asked.append((principal, method, path, body))
@@ -276,11 +281,15 @@ class OperatorsHouse:
     ready: bool = True
     tokens: dict[str, Actor] = field(default_factory=dict)
     """Of issuers."""
+    acts: list[Act] = field(default_factory=list)
+    """Of signing in, and refusals to; these once the tally is flushed."""
     turned_out: list[Actor] = field(default_factory=list)
     """Whose sessions hold no longer."""
 
     def __post_init__(self) -> None:
         self.sessions = Sessions(SESSION_KEY, self.clock, holds=lambda actor: actor not in self.turned_out)
+        self.tally = RefusalTally(record=self._record, replica="replica_1")
+        self.sign_ins = SignIns(note=self.acts.append, tally=self.tally)
         self.desk = KeyDesk(
             store=self.keys,
             uses=self.uses,
@@ -300,6 +309,9 @@ class OperatorsHouse:
             issuers=lambda: self.policies.identity.issuers.keys(),
             changed=_told,
         )
+
+    async def _record(self, acts: Sequence[Act]) -> None:
+        self.acts += acts
 
     async def whose_token(self, token: str) -> Actor | None:
         return self.tokens.get(token)
@@ -325,7 +337,12 @@ class OperatorsHouse:
                 AuditPage(trail=self.trail),
                 OrganizationPage(answers=answers),
             ],
-            sign_in=SignIn(tokens=self.admins, token_actor=self.whose_token, sessions=self.sessions),
+            sign_in=SignIn(
+                tokens=self.admins,
+                token_actor=self.whose_token,
+                sessions=self.sessions,
+                on_refused=self.sign_ins.refused,
+            ),
             repeats=self.repeats,
             metrics=self.metrics,
             is_ready=lambda: self.ready,

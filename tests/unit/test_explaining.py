@@ -28,7 +28,7 @@ from gateway.core.policy import (
     ShapingKind,
     ShapingRule,
 )
-from gateway.core.principal import Principal
+from gateway.core.principal import CredentialKind, Principal
 from gateway.core.standing import Standing
 from gateway.core.usage import Observed
 from gateway.explaining import MOST_REFUSALS, Counter, Decided, Explainer, Explanation, Recent
@@ -336,6 +336,22 @@ def test_a_decision_says_where_its_rule_stands() -> None:
 def test_what_no_file_says_stands_nowhere(changes: dict[str, Any]) -> None:
     (decided,) = told(refused(**changes), origin=lambda *_: "teams/search.yaml:12").decisions
     assert decided.where == ""
+
+
+@pytest.mark.parametrize("rule", ["key.models", "limits.key.requests", "budgets.key.month"])
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        (CredentialKind.API_KEY, "the key k1"),
+        (CredentialKind.JWT, "identity.yaml"),
+        (CredentialKind.CERTIFICATE, "identity.yaml"),
+    ],
+)
+def test_what_a_credential_narrows_stands_with_it(rule: str, kind: CredentialKind, where: str) -> None:
+    principal = Principal("user:alice", "search", "k1", "web", kind=kind)
+    error = Refused(ErrorCode.MODEL_NOT_ALLOWED, "Not this one.", rule=rule)
+    (decided,) = told(refused(principal=principal, error=error), origin=lambda *_: "").decisions
+    assert decided.where == where
 
 
 def test_other_policies_in_force_by_now_are_told() -> None:

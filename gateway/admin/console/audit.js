@@ -47,8 +47,7 @@ function lines(rows) {
       { name: "When", cell: (act) => moment(act.at / 1000, { exact: true }) },
       { name: "Who", cell: (act) => act.actor },
       { name: "What", cell: (act) => badge(act.action) },
-      { name: "To what", cell: (act) => mono(act.target) },
-      { name: "Team", cell: (act) => act.team },
+      { name: "To what", cell: (act) => [mono(act.target), act.team && act.target !== `team:${act.team}` && h("span", { class: "under" }, act.team)] },
       { name: "Details", kind: "wide", cell: details },
     ],
     rows,
@@ -57,5 +56,11 @@ function lines(rows) {
 
 function details({ details: told, hash }) {
   const text = JSON.stringify(told, null, 2);
-  return h("details", {}, h("summary", {}, text === "{}" ? "hash" : Object.keys(told).join(", ")), h("pre", {}, text === "{}" ? "" : text, "\n", hash));
+  return h("details", {}, h("summary", {}, inShort(told)), h("pre", {}, text === "{}" ? "" : text, "\n", hash));
+}
+
+/** What is worth a glance: whose it is and why, or what was refused and how often. */
+function inShort(told) {
+  const glance = [told.name ?? told.after?.name, told.reason, told.code, told.rule, told.times && `${number(told.times)} times`];
+  return glance.filter(Boolean).join(" · ") || Object.keys(told).join(", ") || "hash";
 }

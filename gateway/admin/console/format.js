@@ -13,8 +13,9 @@ const SHORT_DOLLARS = new Intl.NumberFormat(undefined, {
   maximumFractionDigits: 2,
   minimumFractionDigits: 0,
 });
-const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const MOMENT_WITH_SECONDS = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const DATE_AND_ZONE = { year: "numeric", month: "short", day: "numeric", timeZoneName: "short" };
+const MOMENT = new Intl.DateTimeFormat(undefined, { ...DATE_AND_ZONE, hour: "numeric", minute: "2-digit" });
+const MOMENT_WITH_SECONDS = new Intl.DateTimeFormat(undefined, { ...DATE_AND_ZONE, hour: "numeric", minute: "2-digit", second: "2-digit" });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
 const AGO = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 
@@ -56,7 +57,7 @@ export function span(seconds) {
 /** A day of UTC: "2026-11-20" as "Nov 20". */
 export const day = (text) => DAY.format(new Date(`${text}T00:00:00Z`));
 
-/** A moment in the browser's zone; in its title the same in UTC. */
+/** A moment in the browser's zone, which is said; in its title the same in UTC. */
 export function moment(seconds, { exact = false } = {}) {
   const at = new Date(seconds * 1000);
   return timed(at, (exact ? MOMENT_WITH_SECONDS : MOMENT).format(at));

@@ -26,6 +26,7 @@ class Fault(StrEnum):
     SLOTS_DOWN = "slots_down"
     CLOCK = "clock"
     SLOW = "slow"
+    SIGNALS = "signals"
 
 
 class Finding(NamedTuple):
@@ -92,5 +93,12 @@ _SENTENCES: Final = {
     Fault.SLOW: (
         Severity.WARN,
         "{where} takes {took:.0f} ms to answer; the gateway waits {most:.0f} ms at most. Bring them closer.",
+    ),
+    Fault.SIGNALS: (
+        Severity.WARN,
+        "{where} does not let the gateway's user publish and subscribe ({reply}). Limits are kept all the "
+        "same; what is revoked or changed at one replica is noticed by the others within a second instead of "
+        "at once, since each looks twice a second, and a request is explained by its own replica alone. Give "
+        "it the rights that docs/operations.md lists.",
     ),
 }

@@ -1,4 +1,5 @@
-"""What a Redis must be like to keep limits. Looks at it once, from outside; changes nothing.
+"""What a Redis must be like to keep limits and to pass signals on. Looks at it once, from outside; changes
+nothing.
 
 What the gateway's user may not ask is not known, and that is no fault.
 """
@@ -27,6 +28,7 @@ from gateway.limits.redis.cluster import Cluster
 from gateway.limits.redis.connect import TIMEOUT, Client
 from gateway.limits.redis.findings import Fault, Finding
 from gateway.limits.redis.scripts import Script
+from gateway.signals.redis import CHANNEL
 
 PATIENCE: Final = 2.0
 """Seconds for everything that one server is asked."""
@@ -36,6 +38,7 @@ _MOST_SKEW: Final = 5.0
 _SLOW: Final = TIMEOUT / 2
 _TRIAL: Final = Script.of("trial.lua")
 _TRIALS: Final = 3
+_NOBODYS_CHANNEL: Final = f"{CHANNEL}:probe"
 
 _REPLIES: Final = {
     "NoPermissionError": Fault.RIGHTS,
@@ -115,6 +118,7 @@ async def _of_server(node: Redis, key: str, clock: Clock, *, clustered: bool) ->
     try:
         await _may_call_by_name(node)
         found += [finding async for finding in _tried(node, key, where, clock)]
+        found += [finding async for finding in _signalled(node, where)]
     except ResponseError as error:
         found.append(_of_reply(error, where))
     return found
@@ -168,6 +172,22 @@ async def _tried(node: Redis, key: str, where: str, clock: Clock) -> AsyncIterat
         yield Finding.of(Fault.CLOCK, where, skew=abs(skew), way="ahead of" if skew > 0 else "behind")
     if quickest > _SLOW:
         yield Finding.of(Fault.SLOW, where, took=quickest * 1000, most=TIMEOUT * 1000)
+
+
+async def _signalled(node: Redis, where: str) -> AsyncIterator[Finding]:
+    """Whether signals may be sent and heard: on the channel of all, and on one replica's own."""
+    pool: Any = node.connection_pool
+    connection = await pool.get_connection()
+    try:
+        await connection.send_command("PUBLISH", _NOBODYS_CHANNEL, b"")
+        await connection.read_response()
+        await connection.send_command("SUBSCRIBE", CHANNEL, _NOBODYS_CHANNEL)
+        await connection.read_response()
+    except NoPermissionError as error:
+        yield Finding.of(Fault.SIGNALS, where, reply=_first_sentence(error))
+    finally:
+        await connection.disconnect(nowait=True)  # nobody else is to get it with a subscription
+        await pool.release(connection)
 
 
 def _of_reply(error: ResponseError, where: str) -> Finding:

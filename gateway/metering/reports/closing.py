@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, func, insert, literal, select, text, union_all
 
+from gateway.audit.trail import append
+from gateway.core.actor import Act
 from gateway.core.clock import Clock
 from gateway.database.engine import Database
 from gateway.database.tables import ADMISSIONS, CLOSED, CLOSINGS, DAILY, UNDER_WAY
@@ -79,10 +81,11 @@ class Closings:
         self._database = database
         self._clock = clock
 
-    def close(self, month: Month) -> Closed:
+    def close(self, month: Month, *, by: str) -> Closed:
         """Freeze the month. Once closed it stays so, and closing it again changes nothing.
 
-        Raises ValueError, with a sentence, for a month that is not over since GRACE.
+        `by`: who closes it, for the audit trail. Raises ValueError, with a sentence, for a month that is not
+        over since GRACE.
         """
         now = int(self._clock.now() * 1000)
         if now < month.until + GRACE:
@@ -95,7 +98,9 @@ class Closings:
                 return Closed(before, before=True)
             _freeze(connection, month, now)
             closing = _find(connection, month) or Closing(month, now, 0, 0, 0)
-            return Closed(closing, False, *_unsettled(connection, month))
+            closed = Closed(closing, False, *_unsettled(connection, month))
+            append(connection, _act(closed, by), now)
+            return closed
 
     def find(self, month: Month) -> Closing | None:
         """None when it is not closed."""
@@ -179,6 +184,17 @@ def _unsettled(connection: Connection, month: Month) -> tuple[int, Sequence[str]
     query = select(UNDER_WAY.c.attempt_id).select_from(both).where(ADMISSIONS.c.admitted_at < month.until)
     ids = sorted(connection.execute(query).scalars())
     return len(ids), ids[:_MOST_NAMED]
+
+
+def _act(closed: Closed, by: str) -> Act:
+    closing = closed.closing
+    details = {
+        "attempts": closing.attempts,
+        "cost_microdollars": closing.cost,
+        "unpriced": closing.unpriced,
+        "unsettled": closed.unsettled,
+    }
+    return Act(by, "month.closed", f"month:{closing.month}", details=details)
 
 
 def _too_early(month: Month, now: int) -> str:

@@ -3,7 +3,8 @@ stays. Nobody can lead it back: it is made of nothing, and not kept.
 
 The sums go first, in one transaction, then the lines in small lots, so that nobody who writes is held up.
 What is written meanwhile is found in another round; each has a pseudonym of its own, so that no two rows ever
-become one. When it is cut short, or a journal brings further lines later, it is run again.
+become one. When it is cut short, or a journal brings further lines later, it is run again. The audit trail is
+told of pseudonyms alone.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, bindparam, select, text, true, tuple_, update
 
+from gateway.audit.long_work import LongWork
+from gateway.core.clock import Clock
 from gateway.database.engine import Database
 from gateway.database.tables import ADMISSIONS, CHARGES, CLOSED, DAILY, UNDER_WAY
 from gateway.metering.reports.closing import LOCK
@@ -39,34 +42,47 @@ class Erasure:
     """Over the house's database."""
 
     def __init__(
-        self, *, database: Database, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
+        self._clock = clock
         self._pause = pause
 
-    async def erase(self, subject: str) -> Mapping[str, int]:
-        """How many rows of each table were this user's. Raises StoreUnavailable; what is done by then stays.
+    async def erase(self, subject: str, *, by: str) -> Mapping[str, int]:
+        """How many rows of each table were this user's. `by`: who has it done, for the audit trail. Raises
+        StoreUnavailable; what is done by then stays.
 
         Lines that are in a journal, or of attempts under way, may come later: then there is more to erase.
         """
         changed = Counter({table.name: 0 for table in (*_SUMS, *_LINES)})
         for _ in range(_MOST_ROUNDS):
-            found = await self._round(subject, PREFIX + token_hex(8))
+            found = await self._round(subject, PREFIX + token_hex(8), by)
             changed.update(found)
             if not any(found.values()):
                 break
         return changed
 
-    async def _round(self, subject: str, pseudonym: str) -> Mapping[str, int]:
-        found = await self._database.write(
-            lambda connection: _rename_sums(connection, subject, pseudonym), timeout=_SECONDS
+    async def _round(self, subject: str, pseudonym: str, by: str) -> Mapping[str, int]:
+        work = LongWork(
+            database=self._database,
+            clock=self._clock,
+            actor=by,
+            begins="ledger.erasing",
+            ends="ledger.erased",
+            target=f"user:{pseudonym}",
+            details={},
         )
+        await work.write(partial(_rename_sums, subject, pseudonym), timeout=_SECONDS)
         for table in _LINES:
             async for lot in self._lots(table, subject):
-                await self._database.write(partial(_rename_lines, table, lot, subject, pseudonym))
-                found[table.name] += len(lot)
+                await work.write(partial(_rename_lines, table, lot, subject, pseudonym))
                 await self._pause(_PAUSE)
-        return found
+        await work.end()
+        return work.changed
 
     async def _lots(self, table: Table, subject: str) -> AsyncIterator[Sequence[_Key]]:
         """Keys of the user's lines."""
@@ -92,25 +108,24 @@ def _page(
     return [tuple(row) for row in connection.execute(theirs)], None if last is None else tuple(last)
 
 
-def _rename_sums(connection: Connection, subject: str, pseudonym: str) -> Counter[str]:
+def _rename_sums(subject: str, pseudonym: str, connection: Connection) -> Mapping[str, int]:
     """While no month is being closed: a day's sums and its frozen ones go by the same name."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-    return Counter(
-        {
-            table.name: connection.execute(
-                update(table).where(table.c.subject == subject).values(subject=pseudonym)
-            ).rowcount
-            for table in _SUMS
-        }
-    )
+    return {
+        table.name: connection.execute(
+            update(table).where(table.c.subject == subject).values(subject=pseudonym)
+        ).rowcount
+        for table in _SUMS
+    }
 
 
 def _rename_lines(
     table: Table, lot: Sequence[_Key], subject: str, pseudonym: str, connection: Connection
-) -> None:
+) -> Mapping[str, int]:
     key = tuple(table.primary_key)
     this = (column == bindparam(f"key_{column.name}") for column in key)
     statement = update(table).where(*this, table.c.subject == subject).values(subject=pseudonym)
     names = [f"key_{column.name}" for column in key]
     connection.execute(statement, [dict(zip(names, each, strict=True)) for each in lot])
+    return {table.name: len(lot)}

@@ -6,13 +6,16 @@ provable until then. In small lots with pauses, so that nobody who writes is hel
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, delete, func, select, text
 
+from gateway.audit.long_work import LongWork
+from gateway.audit.trail import GATEWAY
 from gateway.core.clock import Clock
 from gateway.database.engine import Database
 from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, CHARGES, CLOSINGS, DAILY, SETTLEMENTS
@@ -65,24 +68,39 @@ class Pruning:
         before = max((int(self._clock.now() * 1000) // DAY - days) * DAY, 0)
         return await self._database.read(partial(_prunable, before), timeout=_SECONDS)
 
-    async def prune(self, before: int, told: Callable[[int], None] = lambda attempts: None) -> int:
+    async def prune(
+        self, before: int, *, by: str, told: Callable[[int], None] = lambda attempts: None
+    ) -> int:
         """Delete the lines of all attempts that were settled before then, and say how many those were.
 
-        `told` hears of each lot. When it is cut short, what is gone is gone, and the rest is as it was.
+        `by`: who has it done, for the audit trail. `told` hears of each lot. When it is cut short, what is
+        gone is gone, and the rest is as it was.
         """
-        pruned, since = 0, 0
+        work, since = self._work(before, by), 0
         while lot := await self._database.read(partial(_find, since, before)):
-            await self._database.write(partial(_delete, lot))
-            pruned, since = pruned + len(lot), lot[-1][0]
+            await work.write(partial(_delete, lot))
+            since = lot[-1][0]
             told(len(lot))
             await self._pause(_PAUSE)
-        return pruned
+        await work.end()
+        return work.changed["attempts"]
 
     async def retain(self, days: int) -> int:
         """Prune what is older, but nothing of a month that is not closed, nor of any after it."""
         found = await self.look(days)
         before = min((found.before, *(month.since for month in found.still_open)))
-        return await self.prune(before) if found.attempts else 0
+        return await self.prune(before, by=GATEWAY) if found.attempts else 0
+
+    def _work(self, before: int, by: str) -> LongWork:
+        return LongWork(
+            database=self._database,
+            clock=self._clock,
+            actor=by,
+            begins="ledger.pruning",
+            ends="ledger.pruned",
+            target="ledger",
+            details={"settled_before": f"{datetime.fromtimestamp(before / 1000, UTC):%Y-%m-%d}"},
+        )
 
 
 def _prunable(before: int, connection: Connection) -> Prunable:
@@ -109,7 +127,8 @@ def _find(since: int, before: int, connection: Connection) -> _Lot:
     return [(moment, attempt) for moment, attempt in connection.execute(query)]
 
 
-def _delete(lot: _Lot, connection: Connection) -> None:
+def _delete(lot: _Lot, connection: Connection) -> Mapping[str, int]:
+    """How many attempts there were: others may have been quicker."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     ids = [attempt_id for _, attempt_id in lot]
@@ -117,4 +136,5 @@ def _delete(lot: _Lot, connection: Connection) -> None:
     connection.execute(delete(ADJUSTMENTS).where(ADJUSTMENTS.c.attempt_id.in_(ids)))
     connection.execute(delete(CHARGES).where(its_time, CHARGES.c.attempt_id.in_(ids)))
     connection.execute(delete(ADMISSIONS).where(ADMISSIONS.c.attempt_id.in_(ids)))
-    connection.execute(delete(SETTLEMENTS).where(SETTLEMENTS.c.attempt_id.in_(ids)))
+    gone = connection.execute(delete(SETTLEMENTS).where(SETTLEMENTS.c.attempt_id.in_(ids)))
+    return {"attempts": gone.rowcount}

@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select, text
 
+from gateway.audit.long_work import LongWork
 from gateway.core.clock import Clock
 from gateway.core.endpoint import Meter
 from gateway.core.policy import Catalogue, Unpriced
@@ -143,21 +144,27 @@ class Rerating:
         *,
         models: Collection[str] = (),
         writes: bool,
+        by: str,
         told: Callable[[int], None] = lambda attempts: None,
     ) -> Report:
         """Reckon all again that was settled in that time; correct what differs, if it `writes`.
 
-        `told` hears of each page. When it is cut short, it is simply done again.
+        `by`: who has it done, for the audit trail. `told` hears of each page. When it is cut short, it is
+        simply done again.
         """
+        work = self._work(asked, models, by) if writes else None
         report, after = Report(self._rules.catalogue.price_version), None
         query = narrowed(settled(), asked, models)
         while lines := await self._database.read(partial(page, query, after, _PAGE), timeout=_SECONDS):
-            await self._look_at(lines, report, writes)
+            await self._look_at(lines, report, work)
             told(len(lines))
             after = lines[-1].place
+        if work is not None:
+            await work.end()
         return report
 
-    async def _look_at(self, lines: Sequence[Line], report: Report, writes: bool) -> None:
+    async def _look_at(self, lines: Sequence[Line], report: Report, work: LongWork | None) -> None:
+        """Without any work, nothing is corrected."""
         differing = []
         for line in lines:
             if line.crashed:
@@ -167,14 +174,31 @@ class Rerating:
             report.note(line.rated, charged)
             if rerated(line.rated, charged, 0) is not None:
                 differing.append(line.rated.attempt_id)
-        if writes and differing:
-            await self._database.write(partial(self._correct, differing))
+        if work is not None and differing:
+            await work.write(partial(self._correct, differing))
             await self._pause(_PAUSE)
 
-    def _correct(self, ids: Sequence[str], connection: Connection) -> None:
+    def _work(self, asked: Range, models: Collection[str], by: str) -> LongWork:
+        version = self._rules.catalogue.price_version
+        return LongWork(
+            database=self._database,
+            clock=self._clock,
+            actor=by,
+            begins="prices.rerating",
+            ends="prices.rerated",
+            target="ledger",
+            details={"settled": str(asked), "models": sorted(models), "price_version": version},
+        )
+
+    def _correct(self, ids: Sequence[str], connection: Connection) -> Mapping[str, int]:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         now = int(self._clock.now() * 1000)
         lines = lines_of(connection, settled().where(SETTLEMENTS.c.attempt_id.in_(ids)))
-        corrections = [rerated(line.rated, self._rules.charge(line.rated), now) for line in lines]
-        add(connection, [each for each in corrections if each is not None])
+        found = [rerated(line.rated, self._rules.charge(line.rated), now) for line in lines]
+        corrections = [each for each in found if each is not None]
+        add(connection, corrections)
+        return {
+            "attempts": len(corrections),
+            "difference_microdollars": sum(each.cost for each in corrections),
+        }

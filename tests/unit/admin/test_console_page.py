@@ -47,9 +47,13 @@ class Provider:
 
 def furnished(provider: Any = None) -> OperatorsHouse:
     house = OperatorsHouse()
-    sign_in = SignIn(tokens=house.admins)
+    sign_in = SignIn(tokens=house.admins, on_refused=house.sign_ins.refused)
     house.console = ConsolePage(
-        sessions=house.sessions, sign_in=sign_in.whose_token, oidc=provider, clock=house.clock
+        sessions=house.sessions,
+        sign_in=sign_in.whose_token,
+        oidc=provider,
+        audit=house.sign_ins,
+        clock=house.clock,
     )
     return house
 
@@ -210,13 +214,15 @@ async def test_a_role_of_too_many_teams_is_told_so(connect: Connect) -> None:
     crowd = replace(ADMINS["search-lead"], teams=teams)
     house.console = ConsolePage(
         sessions=house.sessions,
-        sign_in=SignIn(tokens=[crowd]).whose_token,
+        sign_in=SignIn(tokens=[crowd], on_refused=house.sign_ins.refused).whose_token,
         oidc=None,
+        audit=house.sign_ins,
         clock=house.clock,
     )
     answer = await signing_in(await connect(house.operators()), crowd.token.get_secret_value())
 
     assert (await problem(answer))["status"] == 403
+    assert house.acts == []
 
 
 @pytest.mark.parametrize("path", ["start", "callback"])
@@ -270,6 +276,66 @@ async def test_a_provider_that_is_away_is_told_on_the_sign_in_page(connect: Conn
     answer = await client.get("/console/oidc/start", allow_redirects=False)
 
     assert answer.headers["location"] == "/console#/sign-in?refused=away"
+
+
+# What is on record
+
+
+def told(house: OperatorsHouse) -> list[tuple[str, str, str]]:
+    return [(act.actor, act.action, act.target) for act in house.acts]
+
+
+async def test_who_signs_in_and_out_is_on_record(client: Client, house: OperatorsHouse) -> None:
+    cookie = (await signing_in(client, TOKEN)).cookies[COOKIE].value
+    await client.delete("/console/session", headers={**FROM_CONSOLE, "cookie": f"{COOKIE}={cookie}"})
+
+    assert told(house) == [
+        ("token:ops", "console.signed_in", "console"),
+        ("token:ops", "console.signed_out", "console"),
+    ]
+    assert house.acts[0].details == {"role": "operator", "teams": []}
+
+
+@pytest.mark.parametrize("cookie", ["", "forged.cookie"])
+async def test_nobody_is_said_to_sign_out_who_was_not_in(
+    client: Client, house: OperatorsHouse, cookie: str
+) -> None:
+    await client.delete("/console/session", headers={**FROM_CONSOLE, "cookie": f"{COOKIE}={cookie}"})
+
+    assert house.acts == []
+
+
+async def test_who_comes_back_from_the_provider_is_on_record(connect: Connect) -> None:
+    house = furnished(Provider())
+    client = await connect(house.operators())
+    await client.get("/console/oidc/callback?code=c", allow_redirects=False)
+
+    assert told(house) == [("token:ops", "console.signed_in", "console")]
+
+
+async def test_wrong_tokens_are_counted_and_not_shown(client: Client, house: OperatorsHouse) -> None:
+    for token in ("canary-1", "canary-2"):
+        await signing_in(client, token)
+    await house.tally.flush()
+
+    assert told(house) == [("gateway", "refused", "unknown")]
+    assert house.acts[0].details == {
+        "code": "unknown_holder",
+        "rule": "operators.sign_in",
+        "times": 2,
+        "replica": "replica_1",
+    }
+
+
+async def test_who_is_refused_by_the_provider_is_counted(connect: Connect) -> None:
+    provider = Provider()
+    provider.comes_back = Why.NO_ROLE
+    house = furnished(provider)
+    client = await connect(house.operators())
+    await client.get("/console/oidc/callback?code=c", allow_redirects=False)
+    await house.tally.flush()
+
+    assert [act.details["code"] for act in house.acts] == ["oidc_no_role"]
 
 
 def test_the_page_has_a_sentence_for_every_reason() -> None:

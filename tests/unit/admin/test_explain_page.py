@@ -97,6 +97,14 @@ async def test_a_dry_run_that_cannot_be_made_is_refused(
     assert (status, told["field"]) == (422, field)
 
 
+async def test_while_nobody_knows_what_is_left_there_is_no_dry_run(
+    client: Client, house: OperatorsHouse
+) -> None:
+    house.rehearsal.away = True
+    status, told = await rehearse(client, {"team": "search"})
+    assert (status, told["detail"].startswith("Nobody knows what is left of limits: Redis")) == (503, True)
+
+
 async def test_a_key_that_is_no_good_is_told_so(client: Client, house: OperatorsHouse) -> None:
     key, _ = await house.desk.create(NewKey(team="search", name="web"), OPS)
     await house.desk.disable(key.id, by=OPS)

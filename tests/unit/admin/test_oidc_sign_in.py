@@ -1,5 +1,6 @@
 """Signing in by an OpenID provider, on a real socket with TLS: what goes there, and who comes back."""
 
+import asyncio
 import re
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -39,6 +40,7 @@ class Provider:
     verified: list[tuple[str, str]] = field(default_factory=list)
     knows: Actor | None = ALICE
     discovery_fails: Exception | None = None
+    discoveries: int = 0
 
     async def token(self, request: web.Request) -> web.Response:
         self.asked.append(dict(parse_qsl(await request.text())))
@@ -49,6 +51,7 @@ class Provider:
         return web.Response(body=b'{"id_token": "of.somebody.else"}')
 
     async def discover(self) -> Mapping[str, str]:
+        self.discoveries += 1
         if self.discovery_fails is not None:
             raise self.discovery_fails
         return self.metadata
@@ -265,6 +268,19 @@ async def test_a_provider_that_is_not_found_is_away(make: Any, provider: Provide
     with pytest.raises(SignInRefused) as caught:
         await make().begin()
     assert caught.value.why is Why.AWAY
+
+
+@pytest.mark.parametrize("error", [None, ValueError("it answered with status 503")])
+async def test_however_many_sign_in_the_provider_is_asked_once_in_ten_seconds(
+    make: Any, provider: Provider, clock: ManualClock, error: Exception | None
+) -> None:
+    provider.discovery_fails = error
+    sign_in = make()
+    await asyncio.gather(*[sign_in.begin() for _ in range(20)], return_exceptions=True)
+    assert provider.discoveries == 1
+    clock.advance(10)
+    await asyncio.gather(sign_in.begin(), return_exceptions=True)
+    assert provider.discoveries == 2
 
 
 async def test_a_token_endpoint_that_does_not_listen_is_away(make: Any, provider: Provider) -> None:

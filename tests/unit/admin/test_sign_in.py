@@ -82,6 +82,31 @@ async def test_two_tokens_are_none(client: Client) -> None:
     assert answer.status == 401
 
 
+# Who was not let in is counted.
+
+
+@pytest.mark.parametrize(
+    ("headers", "times"),
+    [
+        ({}, []),
+        ({"cookie": f"{COOKIE}=forged"}, []),
+        (by("ops"), []),
+        ({"authorization": "Bearer canary"}, [2]),
+        ({"authorization": "Basic canary"}, [2]),
+        ({"authorization": ""}, [2]),
+    ],
+)
+async def test_what_opens_nothing_is_counted_and_not_told(
+    client: Client, house: OperatorsHouse, headers: Mapping[str, str], times: list[int]
+) -> None:
+    for _ in range(2):
+        await me(client, headers)
+    await house.tally.flush()
+    assert [act.details["times"] for act in house.acts] == times
+    assert {act.details["code"] for act in house.acts} <= {"unknown_holder"}
+    assert "canary" not in str(house.acts)
+
+
 # What another site may not send for.
 
 

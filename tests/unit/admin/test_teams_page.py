@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.policy import ShapingKind, ShapingRule
 from tests.support.operators import Client, OperatorsHouse, by
 
 
@@ -31,6 +32,17 @@ async def test_a_team_is_told_as_its_files_say(client: Client) -> None:
         "shaping": [],
         "keys_with_policies": [],
     }
+
+
+async def test_a_rule_about_several_members_is_told_once(client: Client, house: OperatorsHouse) -> None:
+    search = house.policies.teams["search"]
+    rules = tuple(
+        ShapingRule("longest", ShapingKind.CLAMP, member, at_most=9) for member in ("max_tokens", "n")
+    )
+    policy = replace(search.policy, shaping=rules)
+    house.policies = replace(house.policies, teams={"search": replace(search, policy=policy)})
+    told = await (await client.get("/admin/teams/search", headers=by("ops"))).json()
+    assert told["shaping"] == ["longest"]
 
 
 async def test_a_team_that_there_is_not_is_none(client: Client) -> None:

@@ -61,6 +61,14 @@ def test_a_redis_that_evicts_is_warned_of(gateway: Installation) -> None:
     assert checked.stderr.startswith(f"! {server.path} evicts keys")
 
 
+def test_a_redis_that_passes_no_signals_on_is_warned_of(gateway: Installation) -> None:
+    user = "--user default on nopass ~* +@all resetchannels"
+    with running_redis(*user.split()) as server:
+        checked = gateway("check", redis_url=server.url)
+    assert checked.exit_code == 0
+    assert checked.stderr.startswith(f"! {server.path} does not let the gateway's user publish and subscribe")
+
+
 def test_a_redis_that_cannot_keep_limits_is_refused(gateway: Installation) -> None:
     with running_redis("--cluster-enabled", "yes", "--maxmemory-policy", "allkeys-lru") as server:
         checked = gateway("check", redis_url=server.url)

@@ -165,6 +165,11 @@ async def test_a_dry_run_by_a_user_of_a_team(explain: Explain, operators: Operat
     }
 
 
+async def test_a_method_can_be_written_in_small_letters(explain: Explain, operators: Operators) -> None:
+    await dry_run(explain, "--team", "search", "--method", "get", "--path", "/v1/models")
+    assert asked(operators)["method"] == "GET"
+
+
 async def test_the_body_goes_as_it_is(explain: Explain, operators: Operators, tmp_path: Path) -> None:
     body = '{"n":1.50, "n":2, "text":"\\u00fc"}'
     (tmp_path / "body.json").write_text(body)
@@ -191,8 +196,17 @@ async def test_a_body_that_is_no_json_is_not_sent(
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("req_1", "--dry-run", "--key", "k1"), ("--dry-run", "--body", "/nowhere")],
-    ids=["nothing", "both", "no file"],
+    [
+        (),
+        ("req_1", "--dry-run", "--key", "k1"),
+        ("--dry-run", "--key", "k1", "--body", "/nowhere"),
+        ("--dry-run",),
+        ("--dry-run", "--user", "alice"),
+        ("--dry-run", "--key", "k1", "--team", "search"),
+        ("--dry-run", "--key", "gwk_a_whole_key_or_so"),
+        ("--dry-run", "--team", "search", "--method", "PUT"),
+    ],
+    ids=["nothing", "both", "no file", "nobody", "no team", "two callers", "no id", "no method"],
 )
 async def test_a_question_that_is_none_is_not_asked(
     explain: Explain, operators: Operators, words: tuple[str, ...]

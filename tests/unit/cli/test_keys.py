@@ -1,7 +1,12 @@
 """`gateway keys`: the life of keys at the command line."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,6 +193,39 @@ def test_what_is_known_of_a_key_is_shown(gateway: Installation) -> None:
     assert key not in told
 
 
+# Looking.
+
+
+def test_keys_are_looked_at_without_pepper_or_policies(gateway: Installation) -> None:
+    key = gateway.new_key()
+    (gateway.policies / "organization.yaml").write_text("odd: 1\n")
+    del gateway.environment["GATEWAY_KEY_PEPPER"]
+    assert key_id(key) in gateway("keys", "list").stdout
+    assert key_id(key) in gateway("keys", "show", key_id(key)).stdout
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "0123456789ab")])
+def test_whoever_looks_makes_no_database(gateway: Installation, words: tuple[str, ...]) -> None:
+    looked = gateway("keys", *words, database_url=f"sqlite:///{gateway.folder}/other.db")
+    assert (looked.exit_code, looked.stdout) == (1, "")
+    assert "There is no database at" in looked.stderr
+    assert not (gateway.folder / "other.db").exists()
+
+
+@pytest.mark.parametrize("act", ["show", "rotate", "disable", "enable", "revoke"])
+def test_a_whole_key_is_no_id_and_is_not_repeated(gateway: Installation, act: str) -> None:
+    key = gateway.new_key()
+    told = gateway("keys", act, key)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert f"Its id is `{key_id(key)}`" in " ".join(told.stderr.replace("│", "").split())
+    assert key[17:25] not in told.stderr
+
+
+def test_what_is_too_long_for_an_id_is_not_repeated(gateway: Installation) -> None:
+    told = gateway("keys", "revoke", "sk-of-another-gateway-1234")
+    assert (told.exit_code, "sk-of" in told.output) == (2, False)
+
+
 # Rotation.
 
 
@@ -205,7 +243,8 @@ def test_the_old_secret_is_good_for_as_long_as_is_said(
     gateway: Installation, overlap: tuple[str, ...], seconds: int
 ) -> None:
     key = gateway.new_key()
-    assert "is good until" in gateway("keys", "rotate", key_id(key), *overlap).stderr
+    said = gateway("keys", "rotate", key_id(key), *overlap).stderr
+    assert re.search(r"the old one is good until 20.* UTC: replace it before", said)
     told = shown(gateway, key)
     assert told["overlap_until"] == told["issued_at"] + seconds
 
@@ -234,6 +273,7 @@ def test_a_rotation_can_give_a_later_end(gateway: Installation) -> None:
 def test_an_overlap_that_cannot_be_is_refused(gateway: Installation, overlap: str) -> None:
     rotated = gateway("keys", "rotate", key_id(gateway.new_key()), "--overlap", overlap)
     assert (rotated.exit_code in (1, 2), rotated.stdout) == (True, "")
+    assert "overlap" in rotated.stderr
 
 
 # The rest of its life.
@@ -338,7 +378,8 @@ def test_an_import_is_of_one_key_or_of_a_file(gateway: Installation, words: tupl
 
 def test_a_shared_database_needs_a_pepper_that_is_told(gateway: Installation) -> None:
     del gateway.environment["GATEWAY_KEY_PEPPER"]
-    made = gateway("keys", "list", database_url="postgresql://127.0.0.1:9/gateway")
+    words = ("keys", "create", "--team", "search", "--name", "web")
+    made = gateway(*words, database_url="postgresql://127.0.0.1:9/gateway")
     assert made.exit_code == 1
     assert "GATEWAY_KEY_PEPPER" in made.stderr
 
@@ -354,3 +395,45 @@ def test_a_database_that_is_away_is_told(gateway: Installation) -> None:
     listed = gateway("keys", "list", database_url=f"sqlite:///{gateway.folder}/policies")
     assert (listed.exit_code, listed.stdout) == (1, "")
     assert listed.stderr.startswith("✗ ")
+
+
+# Where standard output is full.
+
+
+def _on_a_full_disk(gateway: Installation, *words: str) -> "subprocess.CompletedProcess[str]":
+    program = "from gateway.cli.main import run; run()"
+    with Path("/dev/full").open("w") as full:
+        return subprocess.run(
+            [sys.executable, "-c", program, *words],
+            env={**os.environ, **gateway.environment},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "--json")])
+def test_a_list_that_cannot_be_written_is_told(gateway: Installation, words: tuple[str, ...]) -> None:
+    gateway.new_key()
+    listed = _on_a_full_disk(gateway, "keys", *words)
+    told = "✗ Standard output cannot be written: No space left on device.\n"
+    assert (listed.returncode, listed.stderr) == (1, told)
+
+
+def test_who_has_lost_a_new_key_is_told_what_to_do(gateway: Installation) -> None:
+    made = _on_a_full_disk(gateway, "keys", "create", "--team", "search", "--name", "web")
+    (key,) = json.loads(gateway("keys", "list", "--json").stdout)
+    assert made.returncode == 1
+    assert f"Nobody has the key now: `gateway keys rotate {key['id']} --overlap 0`" in made.stderr
+    assert "Traceback" not in made.stderr
+
+
+@pytest.mark.parametrize(
+    ("overlap", "told"),
+    [("24h", "Rotate the key again after 20"), ("0", "Rotate the key again now.")],
+)
+def test_who_has_lost_a_new_secret_is_told_what_to_do(gateway: Installation, overlap: str, told: str) -> None:
+    key = gateway.new_key()
+    rotated = _on_a_full_disk(gateway, "keys", "rotate", key_id(key), "--overlap", overlap)
+    assert rotated.returncode == 1
+    assert f"Nobody has the new secret now. {told}" in " ".join(rotated.stderr.split())

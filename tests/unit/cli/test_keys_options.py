@@ -5,7 +5,8 @@ import time
 import pytest
 import typer
 
-from gateway.cli.keys_options import grant_of, in_days, micro_dollars_of, seconds_of
+from gateway.auth.keys.api_keys import new_key
+from gateway.cli.keys_options import grant_of, in_days, key_id_alone, micro_dollars_of, seconds_of
 from gateway.core.grant import UNNARROWED
 
 
@@ -37,6 +38,24 @@ def test_dollars_are_kept_as_whole_micro_dollars(text: str, amount: int) -> None
 def test_what_are_no_dollars_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="write dollars"):
         micro_dollars_of(text)
+
+
+@pytest.mark.parametrize("text", ["", "0123456789ab", "unheard-of"])
+def test_an_id_is_taken_as_it_is(text: str) -> None:
+    assert key_id_alone(text) == text
+
+
+def test_of_a_whole_key_the_id_alone_is_told() -> None:
+    key_id, key = new_key()
+    with pytest.raises(typer.BadParameter) as refused:
+        key_id_alone(key)
+    assert (key_id in refused.value.message, key[17:] in refused.value.message) == (True, False)
+
+
+@pytest.mark.parametrize("text", ["sk-of-another-gateway-1234", "gwk_cut_short_somewhere"])
+def test_what_is_no_id_is_not_repeated(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="has 12 letters and digits"):
+        key_id_alone(text)
 
 
 def test_days_are_counted_from_now() -> None:

@@ -81,6 +81,15 @@ def test_all_that_is_known_of_a_key_is_shown(changes: dict[str, Any], said: str)
     assert said in printed(key_lines(replace(KEY, **changes), None, now=NOW))
 
 
+def test_a_key_of_which_nobody_knows_who_made_it_says_when() -> None:
+    lines = printed(key_lines(replace(KEY, created_by=""), None, now=NOW)).splitlines()
+    assert next(line for line in lines if line.startswith("created")).rstrip().endswith("UTC")
+
+
+def test_what_is_known_of_a_key_begins_with_its_id() -> None:
+    assert printed(key_lines(KEY, None, now=NOW)).splitlines()[0].split() == ["id", "k7"]
+
+
 def test_an_overlap_that_is_over_is_not_shown() -> None:
     assert "old secret" not in printed(key_lines(replace(KEY, previous_until=NOW), None, now=NOW))
 

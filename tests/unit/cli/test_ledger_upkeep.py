@@ -6,12 +6,14 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from gateway.cli.actor import at_the_keyboard
 from gateway.cli.ledger_upkeep import erase, prune
 from gateway.cli.months import command as months
 from gateway.core.clock import SystemClock
 from gateway.database.engine import Database
 from gateway.database.tables import ADMISSIONS, DAILY, SETTLEMENTS
 from gateway.metering.reports.month import Month
+from tests.support.acts import acts
 from tests.support.database import closing_database, migrated
 from tests.support.ledger_lines import a_settlement, an_admission
 from tests.support.written_lines import rows, write
@@ -63,11 +65,21 @@ def test_old_lines_are_deleted(ledger: Ledger, database: Database) -> None:
     assert len(rows(database, DAILY)) == 2
 
 
+def test_who_deleted_them_is_on_record(ledger: Ledger, database: Database) -> None:
+    ledger.close()
+    ledger("prune", "--older-than", "400d", "--yes")
+    assert [(act.actor, act.action) for act in acts(database, "ledger.")] == [
+        (at_the_keyboard().name, "ledger.pruning"),
+        (at_the_keyboard().name, "ledger.pruned"),
+    ]
+
+
 def test_a_dry_run_of_pruning_only_tells(ledger: Ledger, database: Database) -> None:
     ledger.close()
     told = ledger("prune", "--older-than", "400d", "--dry-run")
     assert told.exit_code == 0
     assert "Would be deleted: the lines of 1 attempt settled from 2024-05-01 on" in told.stderr
+    assert acts(database, "ledger.") == []
     assert len(attempts(database)) == 2
 
 
@@ -120,6 +132,16 @@ def test_a_user_is_forgotten(ledger: Ledger, database: Database) -> None:
     )
     assert "run this again" in said
     assert ANNA not in str(rows(database, ADMISSIONS) + rows(database, DAILY))
+
+
+def test_who_made_it_forget_is_on_record_and_not_whom(ledger: Ledger, database: Database) -> None:
+    ledger("erase", "--user", ANNA, "--yes")
+    found = acts(database)
+    assert [(act.actor, act.action) for act in found] == [
+        (at_the_keyboard().name, "ledger.erasing"),
+        (at_the_keyboard().name, "ledger.erased"),
+    ]
+    assert "anna" not in str(found)
 
 
 def test_nobody_is_forgotten_unasked(ledger: Ledger, database: Database) -> None:

@@ -41,7 +41,9 @@ def test_a_wrong_setting_is_told_by_every_part(gateway: Installation, words: lis
     assert "GATEWAY_NONSENSE" in told.stderr
 
 
-@pytest.mark.parametrize("words", [["check"], ["keys", "list"], ["serve"]], ids=repr)
+@pytest.mark.parametrize(
+    "words", [["check"], ["keys", "create", "--team", "search", "--name", "web"], ["serve"]], ids=repr
+)
 def test_a_wrong_policy_is_told_by_every_part_that_needs_it(gateway: Installation, words: list[str]) -> None:
     (gateway.policies / "organization.yaml").write_text("endpoints: ['*']\nmodels: ['*']\nnonsense: 1\n")
     told = gateway(*words)

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
+from gateway.cli.actor import at_the_keyboard
 from gateway.cli.months import command
 from gateway.database.engine import Database
 from gateway.metering.reports.month import Month
+from tests.support.acts import acts
 from tests.support.database import closing_database, migrated
 from tests.support.ledger_lines import a_settlement, an_admission
 from tests.support.written_lines import an_adjustment, write
@@ -42,7 +44,7 @@ class Months:
         return CliRunner().invoke(command, list(words), env=self._gateway.environment)
 
 
-def test_a_month_is_closed_once(months: Months) -> None:
+def test_a_month_is_closed_once(months: Months, database: Database) -> None:
     first = months("close", "2024-05")
     assert (first.exit_code, first.stdout) == (0, "")
     assert "2024-05 is closed: 2 attempts, 0.000340 USD." in first.stderr
@@ -50,6 +52,8 @@ def test_a_month_is_closed_once(months: Months) -> None:
     assert again.exit_code == 0
     assert "2024-05 is closed since 20" in again.stderr
     assert "Nothing was changed." in again.stderr
+    (act,) = acts(database)
+    assert (act.actor, act.action, act.target) == (at_the_keyboard().name, "month.closed", "month:2024-05")
 
 
 def test_closing_warns_of_what_has_no_price(months: Months) -> None:

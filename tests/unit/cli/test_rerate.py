@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from gateway.cli.actor import at_the_keyboard
 from gateway.cli.months import command as months
 from gateway.cli.rerate import rerate
 from gateway.core.attempt import Cause
@@ -15,6 +16,7 @@ from gateway.core.usage import Usage, UsageSource
 from gateway.database.engine import Database
 from gateway.database.tables import ADJUSTMENTS
 from gateway.metering.reports.month import Month
+from tests.support.acts import acts
 from tests.support.database import closing_database, migrated
 from tests.support.ledger_lines import a_settlement, an_admission
 from tests.support.policy_files import write_models, write_policies
@@ -81,6 +83,14 @@ def test_differences_are_written_and_told(desk: Desk, database: Database) -> Non
     assert [line["cost"] for line in rows(database, ADJUSTMENTS)] == [10, 50]
 
 
+def test_who_re_rated_is_on_record(desk: Desk, database: Database) -> None:
+    desk("--since", "2024-05", "--model", "gpt-4o")
+    begun, ended = acts(database)
+    assert (begun.action, ended.action) == ("prices.rerating", "prices.rerated")
+    assert {begun.actor, ended.actor} == {at_the_keyboard().name}
+    assert (ended.details["models"], ended.details["attempts"]) == (["gpt-4o"], 2)
+
+
 def test_a_second_time_changes_nothing(desk: Desk, database: Database) -> None:
     desk("--since", "2024-05")
     before = rows(database, ADJUSTMENTS)
@@ -91,6 +101,7 @@ def test_a_second_time_changes_nothing(desk: Desk, database: Database) -> None:
 def test_a_dry_run_only_tells(desk: Desk, database: Database) -> None:
     told = desk("--since", "2024-05", "--dry-run")
     assert "Would be corrected: 2 of 2 attempts" in told.stderr
+    assert acts(database) == []
     assert rows(database, ADJUSTMENTS) == []
 
 

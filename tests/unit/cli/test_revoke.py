@@ -131,3 +131,15 @@ def test_what_was_taken_back_is_listed_oldest_first(gateway: Installation) -> No
     assert "everything" in second
     assert "cut" in second
     assert second.rstrip().endswith("an [b]exercise[/b]")
+
+
+def test_from_when_on_is_said_too(gateway: Installation) -> None:
+    done = gateway("revoke", "user", "alice", "--since", "2026-10-01", "--until", "2026-10-02")
+    told = "user:alice, issued from 2026-10-01 00:00:00 until 2026-10-02 00:00:00 UTC. What is issued later"
+    assert told in " ".join(done.stderr.split())
+
+
+def test_looking_makes_no_database(gateway: Installation) -> None:
+    listed = gateway("revoke", "list", database_url=f"sqlite:///{gateway.folder}/other.db")
+    assert (listed.exit_code, listed.stdout) == (1, "")
+    assert not (gateway.folder / "other.db").exists()

@@ -4,10 +4,14 @@ import asyncio
 import logging
 import ssl
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.core.errors import ErrorCode
 from gateway.server.connection import certificate_of
@@ -338,3 +342,19 @@ def test_a_certificate_may_have_no_uris(tmp_path: Path) -> None:
     assert shown is not None
     assert (shown.subject, shown.uris) == ("CN=localhost", ())
     assert shown.issued_at <= time.time()
+
+
+def test_a_certificate_from_before_1970_is_as_old_as_a_revocation_can_tell(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name.from_rfc4514_string("CN=search-api")
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime(1950, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2050, 1, 1, tzinfo=UTC))
+        .sign(key, hashes.SHA256())
+    )
+
+    shown = certificate_of(signed.public_bytes(serialization.Encoding.DER))
+
+    assert shown is not None
+    assert shown.issued_at == 0

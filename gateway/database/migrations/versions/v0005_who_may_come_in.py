@@ -101,6 +101,9 @@ def _refuse_on_sqlite() -> None:
     refusal = f"BEGIN SELECT RAISE(ABORT, '{_SENTENCE}'); END"
     op.execute(f"CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit {refusal}")
     op.execute(f"CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit {refusal}")
+    # REPLACE takes a line away without a DELETE that any trigger hears of.
+    there = "WHEN EXISTS (SELECT 1 FROM audit WHERE number = NEW.number)"
+    op.execute(f"CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit {there} {refusal}")
 
 
 def _refuse_on_postgresql() -> None:

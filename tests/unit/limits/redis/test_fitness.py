@@ -1,5 +1,6 @@
 """What is wrong with a Redis, told of real ones that are made so."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -16,10 +17,13 @@ from gateway.limits.redis import fitness
 from gateway.limits.redis.connect import connect
 from gateway.limits.redis.findings import Fault, Finding, Severity
 from gateway.limits.redis.fitness import Fitness, findings_in, unfit
+from gateway.signals.redis import CHANNEL, RedisSignals
 from tests.repo.tree import ROOT
 from tests.support.certificates import certificate, servers_side
 from tests.support.clock import ManualClock
+from tests.support.eventually import eventually
 from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.log import Log
 from tests.support.redis_server import RedisServer, ask, running_redis
 
 REFUSE, WARN = Severity.REFUSE, Severity.WARN
@@ -211,8 +215,13 @@ def test_the_trial_runs_what_any_script_runs() -> None:
 
 def test_no_more_rights_are_documented_than_are_needed() -> None:
     by_the_gateway = {"eval", "evalsha", "scan", "info", "select", "asking", "cluster|slots"}
+    by_signals = {"publish", "subscribe"}
     named = {word.removeprefix("+") for word in documented().split() if word.startswith("+")}
-    assert named == by_the_gateway | commands_in("trial.lua")
+    assert named == by_the_gateway | by_signals | commands_in("trial.lua")
+    assert [word for word in documented().split() if "&" in word or "channels" in word] == [
+        "resetchannels",
+        f"&{CHANNEL}*",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +233,37 @@ async def test_a_right_that_is_missing_is_refused(own: RedisServer, less: str) -
         finding = await only(url)
     assert (finding.severity, finding.fault) == (REFUSE, Fault.RIGHTS)
     assert "docs/operations.md" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    "less",
+    ["-publish", "-subscribe", "resetchannels", f"resetchannels &{CHANNEL}", f"resetchannels &{CHANNEL}:*"],
+)
+async def test_a_right_to_signal_that_is_missing_is_warned_of(own: RedisServer, less: str) -> None:
+    async with as_user(own, f"{documented()} {less}") as url:
+        finding = await only(url)
+    assert (finding.severity, finding.fault) == (WARN, Fault.SIGNALS)
+    assert "each looks twice a second" in finding.sentence
+    assert "docs/operations.md" in finding.sentence
+
+
+async def test_with_the_documented_rights_replicas_hear_each_other(own: RedisServer) -> None:
+    away: list[str | None] = []
+    async with as_user(own, documented()) as url, connected(url) as one, connected(url) as other:
+        asking, answering = (
+            RedisSignals(client=client, log=Log().logger, on_away=away.append) for client in (one, other)
+        )
+        answering.answer("explain", lambda question: question + b" there")
+        running = [asyncio.create_task(signals.run()) for signals in (asking, answering)]
+
+        async def is_answered() -> bool:
+            return await asking.ask("explain", b"who", enough=1) == [b"who there"]
+
+        await eventually(is_answered)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    assert away == []
 
 
 async def test_what_may_not_be_asked_is_not_known(own: RedisServer) -> None:

@@ -32,7 +32,9 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def close(database: Database) -> None:
-    Closings(database=database, clock=ManualClock((NOVEMBER.until + GRACE) / 1000)).close(NOVEMBER)
+    Closings(database=database, clock=ManualClock((NOVEMBER.until + GRACE) / 1000)).close(
+        NOVEMBER, by="cli:ops"
+    )
 
 
 def test_an_open_month_has_todays_rows(database: Database) -> None:

@@ -14,6 +14,7 @@ from gateway.database.engine import Database
 from gateway.database.tables import (
     ADJUSTMENTS,
     ADMISSIONS,
+    AUDIT,
     CHARGES,
     CLOSED,
     DAILY,
@@ -25,6 +26,7 @@ from gateway.metering.reports import erasure
 from gateway.metering.reports.closing import Closings
 from gateway.metering.reports.erasure import PREFIX, Erasure
 from gateway.metering.reports.month import Month
+from tests.support.acts import acts
 from tests.support.clock import ManualClock
 from tests.support.database import closing_database
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
@@ -58,12 +60,13 @@ def spent(database: Database) -> Database:
             moment = NOON + number % 2 * DAY + number
             write(database, a_settlement(name, settled_at=moment, cost=number))
             write(database, an_adjustment(name, settled_at=moment, cost=-1))
-    Closings(database=database, clock=ManualClock(NOVEMBER.until / 1000 + 9999)).close(NOVEMBER)
+    Closings(database=database, clock=ManualClock(NOVEMBER.until / 1000 + 9999)).close(NOVEMBER, by="cli:ops")
     return database
 
 
 async def erase(database: Database, subject: str = ANNA) -> dict[str, int]:
-    return dict(await Erasure(database=database, pause=no_pause).erase(subject))
+    erasure = Erasure(database=database, clock=ManualClock(), pause=no_pause)
+    return dict(await erasure.erase(subject, by="cli:ops"))
 
 
 def subjects(database: Database, table: Table) -> Counter[str]:
@@ -130,6 +133,32 @@ async def test_of_someone_unknown_there_is_nothing(spent: Database) -> None:
     before = {table.name: rows(spent, table) for table in THEIRS}
     assert set((await erase(spent, "nobody")).values()) == {0}
     assert {table.name: rows(spent, table) for table in THEIRS} == before
+
+
+async def test_the_trail_tells_of_the_pseudonym_and_of_no_name(spent: Database) -> None:
+    changed = await erase(spent)
+    begun, ended = acts(spent, "ledger.eras")
+    (pseudonym,) = subjects(spent, ADMISSIONS).keys() - {"ben"}
+    whose = ("cli:ops", f"user:{pseudonym}", "")
+    assert (begun.action, begun.actor, begun.target, begun.team) == ("ledger.erasing", *whose)
+    assert (ended.action, ended.actor, ended.target, ended.team) == ("ledger.erased", *whose)
+    assert (begun.details, ended.details) == ({}, changed)
+    assert ANNA not in str(rows(spent, AUDIT))
+
+
+async def test_of_someone_unknown_the_trail_tells_nothing(spent: Database) -> None:
+    await erase(spent, "nobody")
+    assert acts(spent, "ledger.") == []
+
+
+async def test_an_erasure_that_is_cut_short_is_on_record_as_begun(spent: Database) -> None:
+    async def fail(seconds: float) -> None:
+        raise LookupError
+
+    erasure = Erasure(database=spent, clock=ManualClock(), pause=fail)
+    with pytest.raises(LookupError):
+        await erasure.erase(ANNA, by="cli:ops")
+    assert [act.action for act in acts(spent, "ledger.")] == ["ledger.erasing"]
 
 
 async def test_two_pseudonyms_are_never_the_same(spent: Database) -> None:

@@ -1,5 +1,6 @@
 """Retention: lines end by age, sums stay. On both engines."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from gateway.metering.reports.closing import Closings
 from gateway.metering.reports.month import Month
 from gateway.metering.reports.pruning import Pruning
 from gateway.metering.reports.ranges import DAY
+from tests.support.acts import acts
 from tests.support.clock import ManualClock
 from tests.support.database import closing_database
 from tests.support.ledger_lines import a_settlement, an_admission
@@ -59,7 +61,7 @@ def desk(database: Database) -> Pruning:
 
 def close(database: Database, *months: Month) -> None:
     for month in months:
-        Closings(database=database, clock=ManualClock(NOW / 1000)).close(month)
+        Closings(database=database, clock=ManualClock(NOW / 1000)).close(month, by="cli:ops")
 
 
 def kept(database: Database, *tables: Table) -> dict[str, list[dict[str, Any]]]:
@@ -93,7 +95,7 @@ async def test_what_budgets_count_is_never_pruned(database: Database) -> None:
 
 async def test_an_attempt_goes_as_a_whole(database: Database) -> None:
     told: list[int] = []
-    assert await desk(database).prune(NOW - 60 * DAY, told.append) == 4
+    assert await desk(database).prune(NOW - 60 * DAY, by="cli:ops", told=told.append) == 4
     assert told == [2, 2]
     assert attempts(database, ADMISSIONS) == ["att_open", "att_young"]
     for table in (SETTLEMENTS, CHARGES, ADJUSTMENTS):
@@ -103,19 +105,19 @@ async def test_an_attempt_goes_as_a_whole(database: Database) -> None:
 async def test_sums_and_what_is_not_settled_stay(database: Database) -> None:
     close(database, MAY, JUNE)
     before = kept(database, *KEPT)
-    await desk(database).prune(NOW - 60 * DAY)
+    await desk(database).prune(NOW - 60 * DAY, by="cli:ops")
     assert kept(database, *KEPT) == before
 
 
 async def test_pruning_twice_is_pruning_once(database: Database) -> None:
-    await desk(database).prune(NOW - 60 * DAY)
+    await desk(database).prune(NOW - 60 * DAY, by="cli:ops")
     before = kept(database, *LINES)
-    assert await desk(database).prune(NOW - 60 * DAY) == 0
+    assert await desk(database).prune(NOW - 60 * DAY, by="cli:ops") == 0
     assert kept(database, *LINES) == before
 
 
 async def test_an_attempt_that_is_settled_after_its_time_still_counts(database: Database) -> None:
-    await desk(database).prune(NOW - 60 * DAY)
+    await desk(database).prune(NOW - 60 * DAY, by="cli:ops")
     write(database, a_settlement("att_open", settled_at=YOUNG + DAY))
     assert attempts(database, CHARGES) == ["att_young", "att_open"]
     assert sum(row["attempts"] for row in rows(database, DAILY)) == 6
@@ -131,3 +133,29 @@ async def test_retention_stops_at_the_first_open_month(database: Database) -> No
     close(database, MAY)
     assert await desk(database).retain(36) == 4
     assert attempts(database, SETTLEMENTS) == ["att_young"]
+
+
+async def test_it_is_on_record_that_it_began_and_what_went(database: Database) -> None:
+    await desk(database).prune(NOW - 60 * DAY, by="cli:ops")
+    begun, ended = acts(database)
+    assert (begun.actor, begun.action, begun.target) == ("cli:ops", "ledger.pruning", "ledger")
+    assert begun.details == {"settled_before": "2026-06-02"}
+    assert (ended.actor, ended.action, ended.target) == ("cli:ops", "ledger.pruned", "ledger")
+    assert ended.details == {"settled_before": "2026-06-02", "attempts": 4}
+
+
+async def test_pruning_nothing_leaves_no_line(database: Database) -> None:
+    await desk(database).prune(OLD, by="cli:ops")
+    assert acts(database) == []
+
+
+async def test_retention_is_the_gateways_own_act(database: Database) -> None:
+    close(database, MAY)
+    await desk(database).retain(60)
+    assert [act.actor for act in acts(database, "ledger.")] == ["gateway", "gateway"]
+
+
+async def test_of_two_who_prune_at_once_each_says_what_it_deleted(database: Database) -> None:
+    pruned = await asyncio.gather(*(desk(database).prune(NOW - 60 * DAY, by="cli:ops") for _ in range(3)))
+    ended = [act.details["attempts"] for act in acts(database, "ledger.pruned")]
+    assert sum(pruned) == sum(ended) == 4

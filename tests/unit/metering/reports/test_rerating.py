@@ -22,6 +22,7 @@ from gateway.metering.reports.closing import GRACE, Closings
 from gateway.metering.reports.month import Month
 from gateway.metering.reports.ranges import Range
 from gateway.metering.reports.rerating import Change, Report, Rerating, Rules
+from tests.support.acts import acts
 from tests.support.clock import ManualClock
 from tests.support.database import closing_database
 from tests.support.ledger_lines import DAY, NOON, a_settlement, an_admission
@@ -83,7 +84,7 @@ def desk(database: Database, rules: Rules) -> Rerating:
 async def rerate(
     database: Database, rules: Rules, asked: Range = ALL, *, writes: bool = True, models: tuple[str, ...] = ()
 ) -> Report:
-    return await desk(database, rules).rerate(asked, models=models, writes=writes)
+    return await desk(database, rules).rerate(asked, models=models, writes=writes, by="cli:ops")
 
 
 def costs(database: Database) -> dict[str, int | None]:
@@ -107,6 +108,25 @@ async def test_what_differs_is_corrected(database: Database) -> None:
     assert (line["adjusted_at"], line["settled_at"]) == (int(ManualClock().now() * 1000), NOON)
     assert costs(database) == {"att_1": 50}
     assert total(database) == (50, 0)
+
+
+async def test_it_is_on_record_that_it_began_and_what_it_corrected(database: Database) -> None:
+    for number in range(5):
+        attempt(database, f"att_{number}", cost=None if number == 4 else 40)
+    await rerate(database, book(), Range(NOON - DAY, None), models=("gpt-4o",))
+    begun, ended = acts(database)
+    asked = {"settled": str(Range(NOON - DAY, None)), "models": ["gpt-4o"], "price_version": "88e2"}
+    assert (begun.actor, begun.action, begun.target) == ("cli:ops", "prices.rerating", "ledger")
+    assert begun.details == asked
+    assert (ended.actor, ended.action, ended.target) == ("cli:ops", "prices.rerated", "ledger")
+    assert ended.details == {**asked, "attempts": 5, "difference_microdollars": 90}
+
+
+@pytest.mark.parametrize(("price", "writes"), [(40, True), (50, False)])
+async def test_what_changes_nothing_leaves_no_line(database: Database, price: int, writes: bool) -> None:
+    attempt(database, "att_1")
+    await rerate(database, book({"gpt-4o": price}), writes=writes)
+    assert acts(database) == []
 
 
 async def test_the_lines_of_before_stay_as_they_are(database: Database) -> None:
@@ -247,14 +267,14 @@ async def test_every_page_is_told_of(database: Database) -> None:
     for number in range(5):
         attempt(database, f"att_{number}")
     told: list[int] = []
-    await desk(database, book()).rerate(ALL, writes=True, told=told.append)
+    await desk(database, book()).rerate(ALL, writes=True, by="cli:ops", told=told.append)
     assert told == [2, 2, 1]
 
 
 async def test_closed_months_of_the_time_are_named(database: Database) -> None:
     closings = Closings(database=database, clock=ManualClock((NOVEMBER.until + GRACE) / 1000))
-    closings.close(NOVEMBER)
-    closings.close(Month(2026, 10))
+    closings.close(NOVEMBER, by="cli:ops")
+    closings.close(Month(2026, 10), by="cli:ops")
     its = desk(database, book())
     assert await its.closed_months(Range(NOVEMBER.since, None)) == [NOVEMBER]
     assert await its.closed_months(Range(NOVEMBER.until - 1, NOVEMBER.until)) == [NOVEMBER]
@@ -265,7 +285,7 @@ async def test_closed_months_of_the_time_are_named(database: Database) -> None:
 async def test_in_a_closed_month_it_is_a_restatement(database: Database) -> None:
     attempt(database, "att_1")
     closings = Closings(database=database, clock=ManualClock((NOVEMBER.until + GRACE) / 1000))
-    closings.close(NOVEMBER)
+    closings.close(NOVEMBER, by="cli:ops")
     await rerate(database, book())
     (row,) = closings.restated(NOVEMBER)
     assert (row.frozen["cost"], row.difference["cost"], row.difference["attempts"]) == (40, 10, 0)
