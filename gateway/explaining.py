@@ -34,6 +34,8 @@ _METHODS: Final = {name: name for name in ("GET", "POST", "PUT", "PATCH", "DELET
 """Our own words for them: what a client sends in their place is its own, and is not kept."""
 _GRANTED: Final = ("key.", "limits.key.", "budgets.key.")
 """How rules are called that no policy says, but the credential itself."""
+_DEPRECATED: Final = "models.deprecated"
+"""Said of models by the file that lists them, for all teams."""
 _TURNED_AWAY: Final = frozenset({Outcome.REFUSED, Outcome.CUT})
 
 Origin = Callable[[Policy, str, str], str]
@@ -297,6 +299,8 @@ class Explainer:
     def _where(self, rule: str, kept: Kept) -> str:
         if not rule or kept.policy is None or kept.principal is None:
             return ""
+        if rule == _DEPRECATED:
+            return "models.yaml"
         found = self._origin(kept.policy, kept.principal.key_name, rule)
         return found if found or not rule.startswith(_GRANTED) else _granted_by(kept.principal)
 

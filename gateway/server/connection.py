@@ -50,6 +50,11 @@ class ClientConnection(RequestHandler):
             self._certificate = certificate_of(shown) if shown else None
         return self._certificate
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Who connects is expected to say something: the first head's clock starts."""
+        super().connection_made(transport)
+        self._expect_head()
+
     def data_received(self, data: bytes) -> None:
         """Bytes that do not complete a head start its clock; a whole head stops it."""
         super().data_received(data)
@@ -57,12 +62,15 @@ class ClientConnection(RequestHandler):
         if request is not None and self._messages and not request.content.is_eof():
             # Only an error can follow a body that is not over. aiohttp tells nobody who waits for the rest.
             request.content.set_exception(web.RequestPayloadError())
-        if self._is_idle:
-            if self._head_deadline is None:
-                self._head_deadline = self._loop.call_later(self._head_seconds, self.force_close)
+        if not self._messages and self._current_request is None:
+            self._expect_head()
         elif self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
+
+    def _expect_head(self) -> None:
+        if self._head_deadline is None:
+            self._head_deadline = self._loop.call_later(self._head_seconds, self.force_close)
 
     def close_if_idle(self) -> None:
         """End it, unless a request is under way: that one may still be arriving, and be answered."""

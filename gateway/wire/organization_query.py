@@ -93,6 +93,9 @@ def _given(query: str, known: Collection[str]) -> dict[str, list[str]]:
         if name not in known or (name in _SCALARS and spelled != name):
             shown = spelled[:_LONGEST_SHOWN]
             raise Refused(ErrorCode.BAD_REQUEST, f"Unknown parameter: '{shown}'.", param=shown)
+        if not value.isprintable():
+            message = f"'{name}' holds what cannot be printed: nothing is called like that."
+            raise Refused(ErrorCode.INVALID_VALUE, message, param=name)
         given.setdefault(name, []).append(value)
     for name in _SCALARS:
         if len(given.get(name, ())) > 1:

@@ -320,8 +320,8 @@ def test_a_decision_says_where_its_rule_stands() -> None:
         return "teams/search.yaml:12"
 
     explanation = told(refused(notes=[WARNED]), origin=origin)
-    assert [each.where for each in explanation.decisions] == ["teams/search.yaml:12"] * 2
-    assert asked == [(POLICY, "web", "limits.few"), (POLICY, "web", "models.deprecated")]
+    assert [each.where for each in explanation.decisions] == ["teams/search.yaml:12", "models.yaml"]
+    assert asked == [(POLICY, "web", "limits.few")]
 
 
 @pytest.mark.parametrize(

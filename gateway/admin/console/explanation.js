@@ -56,8 +56,9 @@ function decision({ rule, code, mode, reason, where, param, retry_after }) {
     h(
       "p",
       { class: "quiet" },
-      where ? ["in ", mono(where)] : "said by the gateway itself",
-      rule && code && [" · ", mono(code)],
+      where && ["in ", mono(where), " · "],
+      !where && (!rule || rule.startsWith("auth.")) && "said by the gateway itself · ",
+      mono(code),
       param && [" · ", mono(param)],
       retry_after !== null && ` · again in ${span(retry_after)}`,
     ),
@@ -76,5 +77,5 @@ function sending({ upstream, model, stream, changed, input_tokens, output_tokens
 }
 
 function counter({ name, counts, limit, remaining, reset_seconds }) {
-  return meter(h("strong", {}, name), remaining, limit, `${amount(Math.max(0, remaining), counts)} left of ${amount(limit, counts)}`, `full again in ${span(reset_seconds)}`);
+  return meter(h("strong", {}, name), remaining, limit, `${amount(Math.max(0, remaining), counts)} left of ${amount(limit, counts)}`, reset_seconds > 0 ? `full again in ${span(reset_seconds)}` : remaining >= limit && "full");
 }

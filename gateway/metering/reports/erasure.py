@@ -1,5 +1,5 @@
 """Forgets who a user was: a random pseudonym takes the place of the subject wherever it stands, and every sum
-stays. Nobody can lead it back: it is made of nothing, and not kept.
+stays. Nobody can lead it back: it is made of nothing, and kept beside no name.
 
 The sums go first, in one transaction, then the lines in small lots, so that nobody who writes is held up.
 What is written meanwhile is found in another round; each has a pseudonym of its own, so that no two rows ever

@@ -192,6 +192,11 @@ async def test_a_head_that_stalls_is_not_waited_for(start: bytes) -> None:
         assert await wire.ends() == b""
 
 
+async def test_who_connects_and_says_nothing_is_not_waited_for() -> None:
+    async with serving(done, head_seconds=0.05) as edge, connected(edge.address) as wire:
+        assert await wire.ends() == b""
+
+
 async def test_a_head_that_drips_is_not_waited_for() -> None:
     async with serving(done, head_seconds=0.1) as edge, connected(edge.address) as wire:
         await wire.send(b"GET / HTTP/1.1\r\n")

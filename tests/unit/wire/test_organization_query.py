@@ -202,3 +202,9 @@ def test_a_cursor_of_another_query_is_refused(other: dict[str, Any]) -> None:
     asked = {"start_time": MIDNIGHT - 3 * DAY, "end_time": MIDNIGHT, "bucket_width": "1h", "limit": 5}
     cursor = read(urlencode(asked)).next_page
     assert refusal(urlencode({**asked, **other, "page": cursor})).param == "page"
+
+
+@pytest.mark.parametrize("name", ["models", "project_ids", "models[]"])
+def test_what_cannot_be_printed_is_nobodys_name(name: str) -> None:
+    refused = refusal(f"start_time=1&{name}=a%00b")
+    assert (refused.code, refused.param) == (ErrorCode.INVALID_VALUE, name.removesuffix("[]"))
