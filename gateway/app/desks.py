@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache, partial
 
 from gateway.app.installation import ENDPOINT_NAMES, load_policy_files, opened_database, pepper_of
 from gateway.auth.keys.checks import KeyChecks
@@ -28,21 +29,24 @@ async def _unsaid() -> None:
 @asynccontextmanager
 async def key_desk(settings: Settings) -> AsyncIterator[KeyDesk]:
     """The keys of this installation. Raises BrokenPolicies, StoreUnavailable, ValueError."""
-    policies = load_policy_files(settings)
+    policies = _read_once(settings)
     pepper = pepper_of(settings)
     async with opened_database(settings) as database:
         await check_pepper(database, pepper)
-        yield key_desk_of(
-            database, pepper=pepper, policies=lambda: policies, clock=SystemClock(), changed=_unsaid
-        )
+        yield key_desk_of(database, pepper=pepper, policies=policies, clock=SystemClock(), changed=_unsaid)
 
 
 @asynccontextmanager
 async def revocation_desk(settings: Settings) -> AsyncIterator[RevocationDesk]:
     """What this installation has taken back. Raises BrokenPolicies, StoreUnavailable, ValueError."""
-    policies = load_policy_files(settings)
+    policies = _read_once(settings)
     async with opened_database(settings) as database:
-        yield revocation_desk_of(database, policies=lambda: policies, clock=SystemClock(), changed=_unsaid)
+        yield revocation_desk_of(database, policies=policies, clock=SystemClock(), changed=_unsaid)
+
+
+def _read_once(settings: Settings) -> Policies:
+    """When they are needed: a key that has leaked is revoked while somebody is still at the files."""
+    return cache(partial(load_policy_files, settings))
 
 
 def key_desk_of(

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
-import { moment, number } from "./format.js";
+import { counted, moment, number } from "./format.js";
 import { badge, button, fill, head, mono, nothing, table } from "./parts.js";
 
 export function audit(host) {
@@ -61,6 +61,6 @@ function details({ details: told, hash }) {
 
 /** What is worth a glance: whose it is and why, or what was refused and how often. */
 function inShort(told) {
-  const glance = [told.name ?? told.after?.name, told.reason, told.code, told.rule, told.times && `${number(told.times)} times`];
+  const glance = [told.name ?? told.after?.name, told.reason, told.code, told.rule, told.times && counted(told.times, "time")];
   return glance.filter(Boolean).join(" · ") || Object.keys(told).join(", ") || "hash";
 }

@@ -175,13 +175,13 @@ async def _tried(node: Redis, key: str, where: str, clock: Clock) -> AsyncIterat
 
 
 async def _signalled(node: Redis, where: str) -> AsyncIterator[Finding]:
-    """Whether signals may be sent and heard: on the channel of all, and on one replica's own."""
+    """Whether signals may be sent, to one replica, and heard, by all."""
     pool: Any = node.connection_pool
     connection = await pool.get_connection()
     try:
         await connection.send_command("PUBLISH", _NOBODYS_CHANNEL, b"")
         await connection.read_response()
-        await connection.send_command("SUBSCRIBE", CHANNEL, _NOBODYS_CHANNEL)
+        await connection.send_command("SUBSCRIBE", CHANNEL)
         await connection.read_response()
     except NoPermissionError as error:
         yield Finding.of(Fault.SIGNALS, where, reply=_first_sentence(error))
