@@ -355,7 +355,7 @@ def _kept(exchange: Exchange) -> Kept:
         exchange.model,
         exchange.standings,
         exchange.missed,
-        tuple([_short(note) for note in exchange.notes]) if exchange.notes else (),
+        tuple([_for_others(note) for note in exchange.notes]) if exchange.notes else (),
         None if error is None else _said(error),
         isinstance(error, Refused),
         exchange.status,
@@ -367,15 +367,19 @@ def _kept(exchange: Exchange) -> Kept:
 
 def _said(error: GatewayError) -> Deny:
     rule, param = error.rule or "", error.param
-    return _short(Deny(error.code, error.message, rule, Mode.ENFORCE, param, error.retry_after))
+    return _for_others(
+        Deny(error.code, error.message, rule, Mode.ENFORCE, param, error.retry_after, error.quotes)
+    )
 
 
-def _short(deny: Deny) -> Deny:
-    """Without a name of the client's that is longer than a name: those who refuse may quote one."""
-    reason, param = deny.reason, deny.param or ""
-    if len(reason) <= _LONGEST and len(param) <= _LONGEST:
+def _for_others(deny: Deny) -> Deny:
+    """Without what it quotes, for somebody may have sent a key in the place of a model's name; and no longer
+    than a sentence."""
+    reason, param = deny.told, deny.param or ""
+    if not deny.quotes and len(reason) <= _LONGEST and len(param) <= _LONGEST:
         return deny
-    return replace(deny, reason=reason[:_LONGEST], param=param[:_LONGEST] or None)
+    named = "" if param == deny.quotes else param[:_LONGEST]
+    return replace(deny, reason=reason[:_LONGEST], param=named or None, quotes="")
 
 
 def _missed(kept: Kept) -> tuple[Standing, ...]:

@@ -296,7 +296,14 @@ def _certain(decision: _T | Deny) -> _T:
 
 
 def _refused(deny: Deny) -> Refused:
-    return Refused(deny.code, deny.reason, param=deny.param, retry_after=deny.retry_after, rule=deny.rule)
+    return Refused(
+        deny.code,
+        deny.reason,
+        param=deny.param,
+        retry_after=deny.retry_after,
+        rule=deny.rule,
+        quotes=deny.quotes,
+    )
 
 
 def _not_served(endpoint: Endpoint) -> list[Deny]:

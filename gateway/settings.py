@@ -261,10 +261,9 @@ class AdminTokenSettings(_Section):
 
     @field_validator("token")
     @classmethod
-    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
-        if len(value) < _SHORTEST_SECRET:
-            raise ValueError(f"must have at least {_SHORTEST_SECRET} characters")
+    def _cannot_be_guessed(cls, value: SecretStr) -> SecretStr:
         _checked_token(value)
+        _long_enough(value)
         return value
 
     @model_validator(mode="after")
@@ -450,14 +449,12 @@ class Settings(_Section):
     @field_validator("key_pepper")
     @classmethod
     def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and len(value) < _SHORTEST_SECRET:
-            raise ValueError(f"must have at least {_SHORTEST_SECRET} characters")
-        return value or None
+        return _long_enough(value) or None
 
     @field_validator("admin_token")
     @classmethod
-    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        return _checked_token(value)
+    def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        return _long_enough(_checked_token(value))
 
     @field_validator("admin_tokens")
     @classmethod
@@ -519,6 +516,13 @@ def _checked_token(value: SecretStr | None) -> SecretStr | None:
         return None
     if not _is_plain(value.get_secret_value()):
         raise ValueError("must be of printable ASCII characters without spaces")
+    return value
+
+
+def _long_enough(value: SecretStr | None) -> SecretStr | None:
+    """None, and an empty one, are nothing that could be guessed."""
+    if value and len(value) < _SHORTEST_SECRET:
+        raise ValueError(f"must have at least {_SHORTEST_SECRET} characters")
     return value
 
 

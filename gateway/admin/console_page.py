@@ -23,8 +23,6 @@ from gateway.audit.sign_ins import SignIns
 from gateway.core.actor import Actor
 from gateway.core.clock import Clock
 
-_ATTEMPTS: Final = 10.0
-"""Wrong tokens a second, and at once; beyond, this process looks at none."""
 _LONGEST: Final = 32 * 1024
 """Bytes of a sign-in."""
 
@@ -69,24 +67,6 @@ class _SignIn(msgspec.Struct, forbid_unknown_fields=True):
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=16 * 1024)]
 
 
-class _Attempts:
-    """A bucket of wrong tries."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._left = _ATTEMPTS
-        self._at = clock.monotonic()
-
-    def may_try(self) -> bool:
-        now = self._clock.monotonic()
-        self._left = min(_ATTEMPTS, self._left + (now - self._at) * _ATTEMPTS)
-        self._at = now
-        return self._left >= 1
-
-    def failed(self) -> None:
-        self._left -= 1
-
-
 class ConsolePage:
     """The handlers. What they refuse they raise as Problem."""
 
@@ -101,7 +81,6 @@ class ConsolePage:
         self._oidc = oidc
         self._audit = audit
         self._clock = clock
-        self._attempts = _Attempts(clock)
         self._assets = _read_assets()
 
     def routes(self) -> list[web.RouteDef]:
@@ -144,11 +123,8 @@ class ConsolePage:
     async def _begin(self, request: web.Request) -> web.Response:
         """`{"token": "…"}`: signs in whoever has it."""
         _check_origin(request)
-        if not self._attempts.may_try():
-            raise Problem(429, "Too many wrong tokens at once. Try again in a second.")
         actor = await self._sign_in(await _token_in(request))
         if actor is None:
-            self._attempts.failed()
             self._audit.refused(UNKNOWN_HOLDER)
             raise Problem(401, "This token opens nothing here.", field="token")
         response = web.Response(status=204, headers=_NOT_KEPT)
@@ -157,9 +133,6 @@ class ConsolePage:
 
     async def _end(self, request: web.Request) -> web.Response:
         _check_origin(request)
-        actor = self._sessions.opened(request.cookies.get(COOKIE, ""))
-        if actor is not None:
-            self._audit.signed_out(actor)
         response = web.Response(status=204, headers=_NOT_KEPT)
         response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict", secure=_is_secure(request))
         return response

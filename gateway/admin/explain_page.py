@@ -12,9 +12,8 @@ from gateway.admin.operations import NO_KEY, NO_REQUEST, USUALLY_LISTED
 from gateway.admin.problems import Problem
 from gateway.admin.roles import NO_TEAM, teams_in_view
 from gateway.admin.shapes import DryRun, Explanations
-from gateway.auth.interfaces import KeyStore, StoredKey
-from gateway.auth.keys.api_keys import subject_of
-from gateway.auth.keys.life import KeyState, state_of
+from gateway.auth.interfaces import KeyStore
+from gateway.auth.keys.life import KeyState, principal_of, state_of
 from gateway.core.actor import Actor
 from gateway.core.clock import Clock
 from gateway.core.errors import Refused, StoreUnavailable
@@ -85,18 +84,7 @@ class ExplainPage:
         state = state_of(key, int(self._clock.now()))
         if state is not KeyState.LIVE:
             raise Problem(422, f"The key is {state}: whatever comes with it is refused.", field="key_id")
-        return _principal(key)
-
-
-def _principal(key: StoredKey) -> Principal:
-    return Principal(
-        subject=key.owner or subject_of(key.team, key.name),
-        team=key.team,
-        key_id=key.id,
-        key_name=key.name,
-        grant=key.grant,
-        issued_at=key.issued_at,
-    )
+        return principal_of(key)
 
 
 def _subject(run: DryRun) -> str:

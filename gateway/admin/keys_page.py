@@ -14,10 +14,10 @@ from gateway.admin.problems import Problem
 from gateway.admin.roles import NO_TEAM, teams_in_view
 from gateway.admin.shapes import GrantShape, Keys, MadeKey, ShownKey
 from gateway.admin.shapes import NewKey as NewKeyShape
-from gateway.auth.interfaces import StoredKey
+from gateway.auth.interfaces import Revocations, StoredKey
 from gateway.auth.keys.checks import NewKey
 from gateway.auth.keys.desk import KeyDesk, NoSuchKey
-from gateway.auth.keys.life import overlap_until, state_of
+from gateway.auth.keys.life import as_it_is, overlap_until, state_of
 from gateway.core.clock import Clock
 from gateway.core.grant import Grant
 
@@ -28,8 +28,9 @@ _AT_ONCE: Final = 200
 class KeysPage:
     """The desk does it; this says who may, and shows what came of it."""
 
-    def __init__(self, *, desk: KeyDesk, clock: Clock) -> None:
+    def __init__(self, *, desk: KeyDesk, revocations: Revocations, clock: Clock) -> None:
         self._desk = desk
+        self._revocations = revocations
         self._clock = clock
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -107,7 +108,7 @@ class KeysPage:
             raise Problem(404, NO_KEY) from None
         if not asked.actor.may_see(key.team):
             raise Problem(404, NO_KEY)
-        return key
+        return as_it_is(key, self._revocations)
 
     async def _following(self, teams: Sequence[str] | None, after: str) -> AsyncIterator[StoredKey]:
         """The keys of these teams (None: of all), team by team, from the one after this on."""
@@ -131,7 +132,7 @@ class KeysPage:
         while True:
             keys = await self._desk.list(team, after=after, most=_AT_ONCE)
             for key in keys:
-                yield key
+                yield as_it_is(key, self._revocations)
             if len(keys) < _AT_ONCE:
                 return
             after = keys[-1].id

@@ -247,7 +247,7 @@ async def assembled(
             local_answers=local_answers,
             pipeline=pipeline,
             recent=recent,
-            sign_ins=SignIns(note=notebook.note, tally=tally),
+            sign_ins=SignIns(note=notebook.note, tally=tally, clock=clock),
             is_ready=lambda: not gate.draining,
         )
         admin_address = await stack.enter_async_context(

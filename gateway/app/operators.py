@@ -106,6 +106,7 @@ async def operators(
             desk=key_desk_of(
                 database, pepper=pepper, policies=lambda: book.policy_set, clock=clock, changed=changed
             ),
+            revocations=revocations,
             clock=clock,
         ),
         RevocationsPage(

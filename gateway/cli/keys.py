@@ -14,12 +14,14 @@ import typer
 from rich.markup import escape
 
 from gateway.app.desks import key_desk
-from gateway.auth.interfaces import StoredKey
+from gateway.auth.interfaces import Revocations, StoredKey
 from gateway.auth.keys.checks import NewKey
 from gateway.auth.keys.desk import KeyDesk, NoSuchKey
-from gateway.auth.keys.life import overlap_until
+from gateway.auth.keys.life import as_it_is, overlap_until
 from gateway.auth.keys.sql import SqlKeyStore
 from gateway.auth.keys.uses_sql import SqlUseStore
+from gateway.auth.revocation.known import KnownRevocations
+from gateway.auth.revocation.sql import SqlRevocationStore
 from gateway.cli import keys_options as options
 from gateway.cli.actor import at_the_keyboard
 from gateway.cli.console import explained, fail, out, say, settings_or_exit
@@ -28,6 +30,7 @@ from gateway.cli.keys_import import Hash, bring_all_in, read_hashes, told
 from gateway.cli.keys_table import key_lines, key_record, keys_table, moment
 from gateway.cli.output import print_json, print_tables, write_content
 from gateway.cli.wording import many
+from gateway.database.engine import Database
 
 command = typer.Typer(help="Make, list, rotate, disable, revoke and import keys.", no_args_is_help=True)
 
@@ -83,8 +86,8 @@ def list_keys(
 ) -> None:
     """List keys, oldest first. Secrets are not kept, so none are shown."""
 
-    async def look(keys: SqlKeyStore, uses: SqlUseStore) -> None:
-        found = await keys.list(team)
+    async def look(keys: SqlKeyStore, uses: SqlUseStore, revocations: Revocations) -> None:
+        found = [as_it_is(key, revocations) for key in await keys.list(team)]
         used = await uses.read([key.id for key in found])
         if as_json:
             print_json(msgspec.json.encode([key_record(key, used.get(key.id), now=_now()) for key in found]))
@@ -100,10 +103,11 @@ def list_keys(
 def show(key_id: options.KeyId, as_json: options.AsJson = False) -> None:
     """Show all that is known of a key."""
 
-    async def look(keys: SqlKeyStore, uses: SqlUseStore) -> None:
+    async def look(keys: SqlKeyStore, uses: SqlUseStore, revocations: Revocations) -> None:
         key = await keys.find(key_id)
         if key is None:
             raise NoSuchKey(key_id)
+        key = as_it_is(key, revocations)
         use = (await uses.read([key.id])).get(key.id)
         if as_json:
             print_json(msgspec.json.encode(key_record(key, use, now=_now())))
@@ -221,11 +225,19 @@ def _at_desk(act: Callable[[KeyDesk], Awaitable[None]]) -> None:
         asyncio.run(work())
 
 
-def _looking(look: Callable[[SqlKeyStore, SqlUseStore], Coroutine[None, None, None]]) -> None:
+def _looking(
+    look: Callable[[SqlKeyStore, SqlUseStore, Revocations], Coroutine[None, None, None]],
+) -> None:
     """Looks need no pepper and no policies, and change no tables."""
+
+    async def work(database: Database) -> None:
+        revocations = KnownRevocations()
+        revocations.replace(await SqlRevocationStore(database).list())
+        await look(SqlKeyStore(database), SqlUseStore(database), revocations)
+
     settings = settings_or_exit()
     with explained(settings), opened_database(settings) as database:
-        asyncio.run(look(SqlKeyStore(database), SqlUseStore(database)))
+        asyncio.run(work(database))
 
 
 def _hand_over(secret: str, lost: str) -> None:

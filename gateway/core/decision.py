@@ -37,6 +37,13 @@ class Deny:
     """The member of the request that is at fault."""
     retry_after: float | None = None
     """Seconds after which the same request may pass; None when waiting does not help."""
+    quotes: str = ""
+    """What of the request stands in the reason. Its sender may read it, and nobody else."""
+
+    @property
+    def told(self) -> str:
+        """The reason for others than the sender."""
+        return self.reason.replace(self.quotes, "…") if self.quotes else self.reason
 
 
 ALLOW: Final = Allow()

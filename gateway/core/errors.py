@@ -140,6 +140,7 @@ class GatewayError(Exception):
         retry_after: float | None = None,
         rule: str | None = None,
         allow: str | None = None,
+        quotes: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -150,6 +151,8 @@ class GatewayError(Exception):
         """The policy's rule that refused, for the log."""
         self.allow = allow
         """The methods that would do, where it is the method that will not."""
+        self.quotes = quotes
+        """What of the request stands in the message. Its sender may read it, and nobody else."""
 
     @property
     def kind(self) -> ErrorKind:

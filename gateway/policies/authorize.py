@@ -120,13 +120,15 @@ def _as_written(policy: Policy, name: str) -> Model | None:
 
 
 def _not_allowed(asked: str, param: str, mode: Mode) -> Deny:
-    reason = f"The model `{_shown(asked)}` does not exist or your team may not use it. {_WHERE_TO_LOOK}"
-    return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _MODELS, mode, param)
+    shown = _shown(asked)
+    reason = f"The model `{shown}` does not exist or your team may not use it. {_WHERE_TO_LOOK}"
+    return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _MODELS, mode, param, quotes=shown)
 
 
 def _beyond_models(asked: str, param: str) -> Deny:
-    reason = f"The credential that you sent is not for the model `{_shown(asked)}`. {_WHERE_TO_LOOK}"
-    return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _OWN_MODELS, param=param)
+    shown = _shown(asked)
+    reason = f"The credential that you sent is not for the model `{shown}`. {_WHERE_TO_LOOK}"
+    return Deny(ErrorCode.MODEL_NOT_ALLOWED, reason, _OWN_MODELS, param=param, quotes=shown)
 
 
 def _shown(name: str) -> str:

@@ -92,7 +92,8 @@ def _given(query: str, known: Collection[str]) -> dict[str, list[str]]:
         name = spelled.removesuffix("[]")
         if name not in known or (name in _SCALARS and spelled != name):
             shown = spelled[:_LONGEST_SHOWN]
-            raise Refused(ErrorCode.BAD_REQUEST, f"Unknown parameter: '{shown}'.", param=shown)
+            message = f"Unknown parameter: '{shown}'."
+            raise Refused(ErrorCode.BAD_REQUEST, message, param=shown, quotes=shown)
         if not value.isprintable():
             message = f"'{name}' holds what cannot be printed: nothing is called like that."
             raise Refused(ErrorCode.INVALID_VALUE, message, param=name)

@@ -31,6 +31,7 @@ from gateway.auth.keys.checks import KeyChecks
 from gateway.auth.keys.desk import KeyDesk
 from gateway.auth.keys.memory import MemoryKeyStore, MemoryUseStore
 from gateway.auth.revocation.desk import RevocationDesk
+from gateway.auth.revocation.known import KnownRevocations
 from gateway.core.actor import Act, Actor, Role
 from gateway.core.errors import StoreUnavailable
 from gateway.core.identity import Identity, Issuer
@@ -289,7 +290,7 @@ class OperatorsHouse:
     def __post_init__(self) -> None:
         self.sessions = Sessions(SESSION_KEY, self.clock, holds=lambda actor: actor not in self.turned_out)
         self.tally = RefusalTally(record=self._record, replica="replica_1")
-        self.sign_ins = SignIns(note=self.acts.append, tally=self.tally)
+        self.sign_ins = SignIns(note=self.acts.append, tally=self.tally, clock=self.clock)
         self.desk = KeyDesk(
             store=self.keys,
             uses=self.uses,
@@ -316,6 +317,12 @@ class OperatorsHouse:
     async def whose_token(self, token: str) -> Actor | None:
         return self.tokens.get(token)
 
+    def taken_back(self) -> KnownRevocations:
+        """As a replica knows it that has just looked."""
+        known = KnownRevocations()
+        known.replace(self.revocations.revocations)
+        return known
+
     def operators(self) -> Operators:
         """All of it, put together."""
         answers = LocalAnswers(usage=self.usage, turns=Turns(most=2, patience=1.0), clock=self.clock)
@@ -323,7 +330,7 @@ class OperatorsHouse:
             pages=[
                 AboutPage(),
                 TeamsPage(policies=lambda: self.policies),
-                KeysPage(desk=self.desk, clock=self.clock),
+                KeysPage(desk=self.desk, revocations=self.taken_back(), clock=self.clock),
                 RevocationsPage(desk=self.revoking, keys=self.keys),
                 UsagePage(reports=self.reports, clock=self.clock),
                 LimitsPage(

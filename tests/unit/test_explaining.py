@@ -587,3 +587,15 @@ async def test_an_answer_fits_into_a_signal() -> None:
     (answer,) = await signals.ask("refusals", msgspec.json.encode({"teams": None, "most": 10_000}))
     assert MOST_BYTES // 2 < len(answer) <= MOST_BYTES
     assert msgspec.json.decode(answer)[0]["request_id"] == f"req_{MOST_REFUSALS + 49}"
+
+
+def test_what_a_refusal_quotes_of_the_request_is_for_its_sender_alone() -> None:
+    quoting = Refused(
+        ErrorCode.MODEL_NOT_ALLOWED,
+        "The model `gwk_mistaken` is not yours.",
+        param="model",
+        quotes="gwk_mistaken",
+    )
+    explanation = told(refused(error=quoting))
+    assert explanation.message == "The model `…` is not yours."
+    assert [(each.reason, each.param) for each in explanation.decisions] == [(explanation.message, "model")]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.core.decision import Mode
+from gateway.core.decision import Deny, Mode
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.core.exchange import Outcome
 from gateway.core.policy import (
@@ -162,6 +162,11 @@ BODY = {**CHAT, "max_tokens": 100}
 ONE = Amounts(requests=1, concurrent=1)
 
 
+def unquoted(sentence: str, said: Deny | GatewayError) -> str:
+    """Without what it quotes of the request."""
+    return sentence.replace(said.quotes, "…") if said.quotes else sentence
+
+
 @pytest.mark.parametrize("before", [0, 1, 2])
 @each_policy
 async def test_it_says_what_the_real_one_comes_to(policy: Policy, before: int) -> None:
@@ -174,8 +179,9 @@ async def test_it_says_what_the_real_one_comes_to(policy: Policy, before: int) -
     await real(journey, key, body=BODY)
     last = journey.last
     assert told.code == (last.error.code if last.error else None)
-    refusals = [(last.error.rule, last.error.message, last.error.retry_after)] if last.error else []
-    notes = [(note.rule, note.reason, note.retry_after) for note in last.notes]
+    error = last.error
+    refusals = [(error.rule, unquoted(error.message, error), error.retry_after)] if error else []
+    notes = [(note.rule, unquoted(note.reason, note), note.retry_after) for note in last.notes]
     assert [(each.rule, each.reason, each.retry_after) for each in told.decisions] == refusals + notes
     assert (told.outcome == "would_be_sent") == (last.outcome is Outcome.SERVED)
     assert {each.where for each in told.decisions} <= {"search.yaml"}

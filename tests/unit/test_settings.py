@@ -59,7 +59,11 @@ def test_nothing_needs_to_be_set() -> None:
         ("GATEWAY_UPSTREAM__PROJECT", "proj_1", lambda s: s.upstream.project),
         ("GATEWAY_UPSTREAM__PROXY", "http://proxy:3128", lambda s: s.upstream.proxy),
         ("GATEWAY_KEY_PEPPER", PEPPER, lambda settings: settings.key_pepper.get_secret_value()),
-        ("GATEWAY_ADMIN_TOKEN", "token", lambda settings: settings.admin_token.get_secret_value()),
+        (
+            "GATEWAY_ADMIN_TOKEN",
+            "operators-own-token",
+            lambda settings: settings.admin_token.get_secret_value(),
+        ),
         ("GATEWAY_JOURNAL__DIRECTORY", "disk/journal", lambda s: str(s.journal.directory)),
         ("GATEWAY_JOURNAL__MOST_BYTES", "1048576", lambda s: str(s.journal.most_bytes)),
         ("GATEWAY_ALERTS__WEBHOOK_URL", "https://h/x?y=1", lambda s: s.alerts.webhook_url.get_secret_value()),
@@ -327,7 +331,7 @@ def test_every_secret_can_be_read_from_a_file() -> None:
     ("name", "content", "read"),
     [
         ("GATEWAY_KEY_PEPPER_FILE", PEPPER, lambda settings: settings.key_pepper),
-        ("GATEWAY_ADMIN_TOKEN_FILE", "token", lambda settings: settings.admin_token),
+        ("GATEWAY_ADMIN_TOKEN_FILE", "operators-own-token", lambda settings: settings.admin_token),
         ("GATEWAY_REDIS_URL_FILE", "redis://cache", lambda settings: settings.redis_url),
         ("GATEWAY_DATABASE_URL_FILE", "sqlite:///x.db", lambda settings: settings.database_url),
         ("GATEWAY_UPSTREAM__API_KEY_FILE", "sk-1", lambda settings: settings.upstream.api_key),
@@ -351,15 +355,15 @@ def test_a_settings_file_may_name_secret_files_too(config: Any, tmp_path: Path) 
 
 
 def test_a_secret_in_a_variable_wins_over_the_file_that_the_settings_file_names(config: Any) -> None:
-    (Path(config("")["GATEWAY_CONFIG_FILE"]).parent / "token").write_text("from-file")
-    file = config("admin_token: from-yaml\n")
+    (Path(config("")["GATEWAY_CONFIG_FILE"]).parent / "token").write_text("a-token-from-a-file")
+    file = config("admin_token: a-token-from-yaml\n")
     token = Path(file["GATEWAY_CONFIG_FILE"]).parent / "token"
     settings = load_settings({**file, "GATEWAY_ADMIN_TOKEN_FILE": str(token)})
-    assert settings.admin_token == SecretStr("from-file")
+    assert settings.admin_token == SecretStr("a-token-from-a-file")
 
 
 def test_a_secret_and_its_file_are_one_too_many(tmp_path: Path) -> None:
-    variables = {"GATEWAY_ADMIN_TOKEN": "a", "GATEWAY_ADMIN_TOKEN_FILE": str(tmp_path)}
+    variables = {"GATEWAY_ADMIN_TOKEN": "the-operators-own", "GATEWAY_ADMIN_TOKEN_FILE": str(tmp_path)}
     assert problems(variables) == [
         "GATEWAY_ADMIN_TOKEN_FILE: admin_token itself is set as well; set one of the two"
     ]
@@ -387,7 +391,12 @@ def test_only_secrets_are_read_from_files() -> None:
 
 ALL_SECRET = {
     "GATEWAY_KEY_PEPPER": "hush-hush-hush-hush",
-    "GATEWAY_ADMIN_TOKEN": "hush",
+    "GATEWAY_ADMIN_TOKEN": "hush-hush-hush-hush",
+    "GATEWAY_ADMIN_TOKENS__LEAD__TOKEN": "hush-hush-hush-hush-hush",
+    "GATEWAY_CONSOLE__ISSUER": "entra",
+    "GATEWAY_CONSOLE__CLIENT_ID": "gateway",
+    "GATEWAY_CONSOLE__URL": "https://admin",
+    "GATEWAY_CONSOLE__CLIENT_SECRET": "hush",
     "GATEWAY_UPSTREAM__API_KEY": "hush",
     "GATEWAY_UPSTREAM__ADMIN_KEY": "hush",
     "GATEWAY_UPSTREAMS__EU__BASE_URL": "https://eu",
@@ -535,6 +544,7 @@ def test_a_team_admin_names_teams_separated_by_commas() -> None:
     ("variables", "sentence"),
     [
         ({"GATEWAY_ADMIN_TOKENS__LEAD__TOKEN": "short"}, "must have at least 16 characters"),
+        ({"GATEWAY_ADMIN_TOKEN": "short"}, "must have at least 16 characters"),
         (LEAD | {"GATEWAY_ADMIN_TOKENS__LEAD__ROLE": "team_admin"}, "a team_admin needs teams"),
         (LEAD | {"GATEWAY_ADMIN_TOKENS__LEAD__TEAMS": "search"}, "a team_admin needs teams"),
         ({"GATEWAY_ADMIN_TOKENS__ADMIN__TOKEN": TOKEN}, "`admin` is the name of the one"),

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from sys import intern
 from typing import Final, NamedTuple
 
 from gateway.auth.interfaces import KeyStore, Revocations, StoredKey
-from gateway.auth.keys.api_keys import LENGTH, PREFIX, KeyHash, parse_key, subject_of
+from gateway.auth.keys.api_keys import LENGTH, PREFIX, KeyHash, parse_key
 from gateway.auth.keys.exactly import ExactPause
 from gateway.auth.keys.imported import fingerprint, may_be_imported
+from gateway.auth.keys.life import principal_of
 from gateway.auth.keys.lookups import Lookups
 from gateway.auth.keys.uses import KeyUses
 from gateway.auth.network.addresses import is_within, network
@@ -31,7 +31,7 @@ from gateway.core.decision import Deny
 from gateway.core.errors import ErrorCode
 from gateway.core.identity import Network
 from gateway.core.incoming import Arrival
-from gateway.core.principal import CredentialKind, Principal
+from gateway.core.principal import Principal
 
 RULE: Final = "auth.api_key"
 ADDRESSES_RULE: Final = "auth.key_addresses"
@@ -236,13 +236,5 @@ def _known(key: StoredKey | None, digest: bytes, *, era: int, found_at: float) -
         issued_at = key.previous_issued_at or 0
         if (key.previous_until or 0) < ends_at:
             ends_at, ended = key.previous_until or 0, _REPLACED
-    principal = Principal(
-        subject=key.owner or subject_of(key.team, key.name),
-        team=intern(key.team),  # thousands of keys have one
-        key_id=key.id,
-        key_name=key.name,
-        kind=CredentialKind.API_KEY,
-        grant=key.grant,
-        issued_at=issued_at,
-    )
-    return _Known(principal, era, found_at, ends_at, ended, tuple(map(network, key.addresses)))
+    networks = tuple(map(network, key.addresses))
+    return _Known(principal_of(key, issued_at), era, found_at, ends_at, ended, networks)

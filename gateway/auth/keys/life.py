@@ -10,9 +10,12 @@ first day to the last: one budget, one history, whatever becomes of its secret.
 
 from dataclasses import replace
 from enum import StrEnum
+from sys import intern
 from typing import Final
 
-from gateway.auth.interfaces import KeyRefused, StoredKey
+from gateway.auth.interfaces import KeyRefused, Revocations, StoredKey
+from gateway.auth.keys.api_keys import subject_of
+from gateway.core.principal import CredentialKind, Principal
 
 LONGEST_OVERLAP: Final = 30 * 86_400
 LONGEST_LIFE: Final = 3660 * 86_400
@@ -35,6 +38,25 @@ def state_of(key: StoredKey, now: int) -> KeyState:
     if key.expires_at is not None and key.expires_at <= now:
         return KeyState.EXPIRED
     return KeyState.LIVE
+
+
+def principal_of(key: StoredKey, issued_at: int | None = None) -> Principal:
+    """Whom the key stands for. `issued_at`: when the secret was made that was shown; None: the last one."""
+    return Principal(
+        subject=key.owner or subject_of(key.team, key.name),
+        team=intern(key.team),  # thousands of keys have one
+        key_id=key.id,
+        key_name=key.name,
+        kind=CredentialKind.API_KEY,
+        grant=key.grant,
+        issued_at=key.issued_at if issued_at is None else issued_at,
+    )
+
+
+def as_it_is(key: StoredKey, revocations: Revocations) -> StoredKey:
+    """The key; revoked when its team, its owner or everything was taken back, which its row does not say."""
+    found = revocations.covers(principal_of(key)) if key.revoked_at is None else None
+    return key if found is None else replace(key, revoked_at=found.at // 1000)
 
 
 def overlap_until(key: StoredKey, now: int) -> int | None:

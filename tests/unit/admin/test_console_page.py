@@ -164,15 +164,6 @@ async def test_a_wrong_token_is_refused_with_401(client: Client, token: str) -> 
     assert COOKIE not in answer.cookies
 
 
-async def test_wrong_tokens_are_looked_at_ten_times_a_second(client: Client, house: OperatorsHouse) -> None:
-    tried = [(await signing_in(client, "wrong")).status for _ in range(12)]
-    held = (await signing_in(client, TOKEN)).status
-    house.clock.advance(0.2)
-
-    assert tried == [401] * 10 + [429] * 2
-    assert (held, (await signing_in(client, TOKEN)).status) == (429, 204)
-
-
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -285,24 +276,11 @@ def told(house: OperatorsHouse) -> list[tuple[str, str, str]]:
     return [(act.actor, act.action, act.target) for act in house.acts]
 
 
-async def test_who_signs_in_and_out_is_on_record(client: Client, house: OperatorsHouse) -> None:
-    cookie = (await signing_in(client, TOKEN)).cookies[COOKIE].value
-    await client.delete("/console/session", headers={**FROM_CONSOLE, "cookie": f"{COOKIE}={cookie}"})
+async def test_who_signs_in_is_on_record(client: Client, house: OperatorsHouse) -> None:
+    await signing_in(client, TOKEN)
 
-    assert told(house) == [
-        ("token:ops", "console.signed_in", "console"),
-        ("token:ops", "console.signed_out", "console"),
-    ]
+    assert told(house) == [("token:ops", "console.signed_in", "console")]
     assert house.acts[0].details == {"role": "operator", "teams": []}
-
-
-@pytest.mark.parametrize("cookie", ["", "forged.cookie"])
-async def test_nobody_is_said_to_sign_out_who_was_not_in(
-    client: Client, house: OperatorsHouse, cookie: str
-) -> None:
-    await client.delete("/console/session", headers={**FROM_CONSOLE, "cookie": f"{COOKIE}={cookie}"})
-
-    assert house.acts == []
 
 
 async def test_who_comes_back_from_the_provider_is_on_record(connect: Connect) -> None:

@@ -127,5 +127,5 @@ def test_who_has_set_no_operators_token_gets_one_for_this_run(
 
 
 def test_an_operators_token_that_was_set_stays(gateway: Installation) -> None:
-    settings = load_settings({**gateway.environment, "GATEWAY_ADMIN_TOKEN": "operators"})
+    settings = load_settings({**gateway.environment, "GATEWAY_ADMIN_TOKEN": "the-operators-own-token"})
     assert with_admin_token(settings) is settings

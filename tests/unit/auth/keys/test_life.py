@@ -1,16 +1,18 @@
 """What becomes of keys."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth.interfaces import KeyRefused, StoredKey
+from gateway.auth.interfaces import KeyRefused, Revocation, RevocationKind, StoredKey
 from gateway.auth.keys.life import (
     LONGEST_LIFE,
     LONGEST_OVERLAP,
     KeyState,
+    as_it_is,
     checked_end,
     disabled,
     enabled,
@@ -19,6 +21,7 @@ from gateway.auth.keys.life import (
     rotated,
     state_of,
 )
+from gateway.auth.revocation.known import KnownRevocations
 from tests.unit.auth.conftest import a_stored_key
 
 NOW = 1_795_000_000
@@ -175,3 +178,31 @@ def test_whatever_is_done_a_key_keeps_its_id_has_two_good_secrets_at_most_and_ne
         assert key.id == "k1"
         assert key.previous_hash is None or key.previous_hash != key.secret_hash
         assert (state_of(key, now) is KeyState.REVOKED) is was_revoked
+
+
+def taken_back(kind: RevocationKind, value: str, until: int) -> KnownRevocations:
+    known = KnownRevocations()
+    known.replace([Revocation("rev_1", kind, value, 0, until, at=77_000, by="cli:test")])
+    return known
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (RevocationKind.TEAM, "search"),
+        (RevocationKind.USER, "user:alice"),
+        (RevocationKind.KEY, "k1"),
+        (RevocationKind.ALL, ""),
+    ],
+)
+def test_a_key_whose_holder_was_taken_back_is_revoked_though_its_row_does_not_say_so(
+    kind: RevocationKind, value: str
+) -> None:
+    key = replace(a_stored_key("k1"), owner="user:alice", issued_at=50)
+    assert as_it_is(key, taken_back(kind, value, until=50)).revoked_at == 77
+    assert as_it_is(key, taken_back(kind, value, until=49)) == key
+
+
+def test_a_revoked_key_keeps_its_date() -> None:
+    key = replace(a_stored_key("k1"), revoked_at=60)
+    assert as_it_is(key, taken_back(RevocationKind.ALL, "", until=10**9)) == key
