@@ -37,7 +37,8 @@ from gateway.core.policy import Model, Policy
 from gateway.core.principal import Principal
 from gateway.draining import Draining
 from gateway.expectation import Expectations, Expected
-from gateway.explaining import Recent, missed
+from gateway.explaining.counters import missed
+from gateway.explaining.recent import Recent
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.interfaces import Refusal

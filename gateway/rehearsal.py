@@ -25,16 +25,10 @@ from gateway.core.incoming import Arrival, Certificate, HeaderList, Headers
 from gateway.core.policy import Model
 from gateway.core.principal import Principal
 from gateway.core.spending import Spending
-from gateway.explaining import (
-    Counter,
-    Explainer,
-    Explanation,
-    Recent,
-    WouldSend,
-    counter,
-    is_shared,
-    standing_of,
-)
+from gateway.explaining.counters import counter, is_shared, standing_of
+from gateway.explaining.explainer import Explainer
+from gateway.explaining.explanation import Counter, Explanation, WouldSend
+from gateway.explaining.recent import Recent
 from gateway.gate import Gate
 from gateway.limits.bucket import MICRO
 from gateway.limits.budget import State, Window

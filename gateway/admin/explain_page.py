@@ -18,7 +18,7 @@ from gateway.core.actor import Actor
 from gateway.core.clock import Clock
 from gateway.core.errors import Refused, StoreUnavailable
 from gateway.core.principal import Principal
-from gateway.explaining import Explanation
+from gateway.explaining.explanation import Explanation
 
 _AWAY: Final = (
     "Nobody knows what is left of limits: Redis, which keeps the counters, or the database is away. So there "

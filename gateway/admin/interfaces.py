@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.audit.reading import Line, Verdict
 from gateway.core.actor import Actor
 from gateway.core.principal import Principal
-from gateway.explaining import Explanation
+from gateway.explaining.explanation import Explanation
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from gateway.admin.shapes import (
 )
 from gateway.core.actor import Role
 from gateway.core.endpoint import Endpoint
-from gateway.explaining import Explanation
+from gateway.explaining.explanation import Explanation
 from gateway.limits.left import TeamLimits
 from gateway.metering.interfaces import NARROWING
 from gateway.wire.endpoints import ORGANIZATION

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from gateway.explaining import Explanation
+from gateway.explaining.explanation import Explanation
 
 # Python's `$` would take a line's end after the text as well: hence what stands behind it.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]

@@ -30,7 +30,7 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import StoreUnavailable
 from gateway.draining import Draining
 from gateway.expectation import Expectations
-from gateway.explaining import Recent
+from gateway.explaining.recent import Recent
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.estimate import TypicalOutputs

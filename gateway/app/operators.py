@@ -39,7 +39,8 @@ from gateway.core.decision import Deny
 from gateway.core.identity import Identity
 from gateway.core.policy import Policy
 from gateway.core.principal import Principal
-from gateway.explaining import Explainer, Recent
+from gateway.explaining.explainer import Explainer
+from gateway.explaining.recent import Recent
 from gateway.limits.overview import Overview
 from gateway.local_answers import LocalAnswers
 from gateway.metering.reports.sql import SqlUsageReports

@@ -13,7 +13,7 @@ from gateway.cli.asking import Question, ask
 from gateway.cli.console import fail, settings_or_exit
 from gateway.cli.explain_table import print_explanation
 from gateway.cli.keys_options import key_id_alone
-from gateway.explaining import Explanation
+from gateway.explaining.explanation import Explanation
 
 _NO_DRY_RUN: Final = "say which request: `gateway explain req_…`; or make one with --dry-run."
 _BOTH: Final = "a dry run is of a request that there is not yet: leave the id out."

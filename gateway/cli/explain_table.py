@@ -12,7 +12,7 @@ from gateway.cli.output import print_tables
 from gateway.cli.tables import plain, table
 from gateway.cli.wording import dollars, many
 from gateway.core.policy import Counted
-from gateway.explaining import Counter, Decided, Explanation, WouldSend
+from gateway.explaining.explanation import Counter, Decided, Explanation, WouldSend
 from gateway.limits.headers import duration
 
 _COLOURS: Final = {"served": "green", "would_be_sent": "green", "client_left": "yellow"}

@@ -30,7 +30,7 @@ from gateway.core.identity import Identity, Issuer
 from gateway.core.policy import AllowList, Catalogue, Model, Policy, Price, Rates
 from gateway.draining import Draining
 from gateway.expectation import Expectations
-from gateway.explaining import Recent
+from gateway.explaining.recent import Recent
 from gateway.filters.reviewer import Reviewer
 from gateway.gate import Gate
 from gateway.limits.demands import Demands

@@ -37,7 +37,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.identity import Identity, Issuer
 from gateway.core.policy import AllowList, Catalogue, Counted, Limit, Model, Policy, Scope
 from gateway.core.principal import Principal
-from gateway.explaining import Counter, Decided, Explanation
+from gateway.explaining.explanation import Counter, Decided, Explanation
 from gateway.local_answers import LocalAnswers
 from gateway.metering.interfaces import Admission, UsageRow
 from gateway.metering.reports.turns import Turns

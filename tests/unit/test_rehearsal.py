@@ -29,7 +29,8 @@ from gateway.core.policy import (
     WhenClientLeaves,
 )
 from gateway.core.principal import Principal
-from gateway.explaining import Counter, Explainer, Explanation
+from gateway.explaining.explainer import Explainer
+from gateway.explaining.explanation import Counter, Explanation
 from gateway.limits.amounts import Amounts
 from gateway.limits.interfaces import Demand, Look
 from gateway.limits.memory.limiter import MemoryLimiter

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import command
-from gateway.explaining import Explanation
+from gateway.explaining.explanation import Explanation
 from tests.unit.cli.conftest import Installation
 
 TOKEN = "a-token-for-tests-only"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.cli.explain_table import print_explanation
-from gateway.explaining import Counter, Decided, Explanation, WouldSend
+from gateway.explaining.explanation import Counter, Decided, Explanation, WouldSend
 
 REFUSED = Explanation(
     request_id="req_1",

@@ -31,7 +31,9 @@ from gateway.core.policy import (
 from gateway.core.principal import CredentialKind, Principal
 from gateway.core.standing import Standing
 from gateway.core.usage import Observed
-from gateway.explaining import MOST_REFUSALS, Counter, Decided, Explainer, Explanation, Recent
+from gateway.explaining.explainer import MOST_REFUSALS, Explainer
+from gateway.explaining.explanation import Counter, Decided, Explanation
+from gateway.explaining.recent import Recent
 from gateway.policies.book import PolicyBook
 from gateway.policies.policy_set import PolicySet
 from gateway.signals.interfaces import MOST_BYTES, Hear, Reply
