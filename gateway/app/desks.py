@@ -15,7 +15,7 @@ from gateway.auth.revocation.sql import SqlRevocationStore
 from gateway.core.clock import Clock, SystemClock
 from gateway.database.engine import Database
 from gateway.policies.policy_set import PolicySet
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 Policies = Callable[[], PolicySet]
 """Those in force at the moment."""

@@ -53,7 +53,8 @@ from gateway.server.listener import Listener, spelled
 from gateway.server.own_headers import own_headers
 from gateway.server.proxy import Proxy
 from gateway.server.tls import ServerTls
-from gateway.settings import BoundSettings, Settings, TlsSettings, UpstreamSettings
+from gateway.settings.sections import BoundSettings, TlsSettings, UpstreamSettings
+from gateway.settings.tree import Settings
 from gateway.shaping.shape import Shaper
 from gateway.telemetry.logging import LogSink
 from gateway.upstream.pool import Pool

@@ -17,7 +17,8 @@ from gateway.limits.redis.connect import Client, connect
 from gateway.metering.ledger.journal import Journal
 from gateway.metering.ledger.journaled import JournaledLedger
 from gateway.metering.ledger.lease import Lease
-from gateway.settings import AlertSettings, Settings
+from gateway.settings.sections import AlertSettings
+from gateway.settings.tree import Settings
 from gateway.signals.alone import AloneSignals
 from gateway.signals.interfaces import Signals
 from gateway.signals.redis import RedisSignals

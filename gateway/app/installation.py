@@ -12,7 +12,7 @@ from gateway.database.engine import Database, open_database
 from gateway.database.migrations import upgrade
 from gateway.policies.loader import load_policies
 from gateway.policies.policy_set import PolicySet
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 from gateway.wire.endpoints import SERVED
 
 ENDPOINT_NAMES: Final = frozenset(endpoint.name for endpoint in SERVED)

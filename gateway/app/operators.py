@@ -47,7 +47,8 @@ from gateway.metering.reports.sql import SqlUsageReports
 from gateway.pipeline import Pipeline
 from gateway.policies.book import PolicyBook
 from gateway.rehearsal import Rehearsal
-from gateway.settings import ADMIN, ConsoleSettings, Settings
+from gateway.settings.sections import ConsoleSettings
+from gateway.settings.tree import ADMIN, Settings
 
 _SIGN_IN_SECONDS: Final = 10.0
 _REPORT_THREADS: Final = 2

@@ -13,7 +13,7 @@ from yarl import URL
 
 from gateway.cli.console import fail
 from gateway.cli.output import print_json
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 _SECONDS: Final = 10.0
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - where it listens, not we

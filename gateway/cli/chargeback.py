@@ -24,7 +24,7 @@ from gateway.metering.reports.chargeback import Chargeback, Row
 from gateway.metering.reports.closing import Closings
 from gateway.metering.reports.focus import COLUMNS, Seller, charge
 from gateway.metering.reports.month import Month
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 _OPENAI: Final = Seller("OpenAI", "OpenAI", "OpenAI API")
 _AZURE: Final = Seller("Microsoft", "OpenAI", "Azure OpenAI")

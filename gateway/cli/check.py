@@ -14,7 +14,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.limits.redis.connect import connect
 from gateway.limits.redis.findings import Finding, Severity
 from gateway.limits.redis.fitness import PATIENCE, unfit
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 
 def check() -> None:

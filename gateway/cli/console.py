@@ -11,7 +11,8 @@ from rich.text import Text
 
 from gateway.core.errors import StoreUnavailable
 from gateway.policies.problems import BrokenPolicies
-from gateway.settings import Settings, SettingsError, load_settings
+from gateway.settings.reading import SettingsError, load_settings
+from gateway.settings.tree import Settings
 
 _PIPED_WIDTH: Final = 200
 

@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 
 from gateway.database.engine import Database, open_database
 from gateway.database.migrations import is_current
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 
 @contextmanager

@@ -35,7 +35,8 @@ from gateway.metering.reconciliation.sums import LedgerSums
 from gateway.metering.reconciliation.textfile import textfile
 from gateway.metering.reconciliation.verdict import Verdict, judge
 from gateway.metering.reports.ranges import DAY
-from gateway.settings import Settings, UpstreamSettings
+from gateway.settings.sections import UpstreamSettings
+from gateway.settings.tree import Settings
 
 _DEFAULT_SINCE: Final = "8d"
 """A week up to the day before yesterday: figures that are final."""

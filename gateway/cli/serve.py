@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from gateway.app.gateway import Gateway, assembled
 from gateway.cli.console import explained, say, settings_or_exit
 from gateway.cli.welcome import greet, takes_the_simulator, with_admin_token
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator
 

@@ -17,7 +17,7 @@ from gateway.core.identity import Identity
 from gateway.database.engine import open_database
 from gateway.database.tables import INSTALLATION
 from gateway.server.tls import server_context
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 _PEPPER: Final = "pepper"
 """The file beside an embedded database that was given none."""

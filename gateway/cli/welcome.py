@@ -13,7 +13,8 @@ from gateway.auth.interfaces import NameTaken
 from gateway.auth.keys.checks import NewKey
 from gateway.cli.actor import at_the_keyboard
 from gateway.cli.console import out
-from gateway.settings import OPENAI, Settings
+from gateway.settings.sections import OPENAI
+from gateway.settings.tree import Settings
 
 _TOKEN_BYTES: Final = 24
 _KEY_NAME: Final = "first-run"

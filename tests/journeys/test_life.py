@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from gateway.settings import load_settings
+from gateway.settings.reading import load_settings
 from tests.support.command import gateway, run
 from tests.support.house import PEPPER, UPSTREAM_KEY, House, house
 from tests.support.keys import make_key

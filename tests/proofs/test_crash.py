@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gateway.database.engine import open_database
-from gateway.settings import load_settings
+from gateway.settings.reading import load_settings
 from gateway.simulator.log import Log, SeenRequest
 from gateway.simulator.pace import Pace
 from gateway.simulator.server import running

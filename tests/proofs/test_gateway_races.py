@@ -26,7 +26,7 @@ from gateway.core.policy import Counted
 from gateway.core.spending import Spending, SpendingQuery
 from gateway.database.engine import open_database
 from gateway.metering.reports.books import SqlBooks
-from gateway.settings import load_settings
+from gateway.settings.reading import load_settings
 from gateway.simulator.pace import Pace
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator

@@ -30,7 +30,7 @@ from gateway.database.tables import ADJUSTMENTS, ADMISSIONS, SETTLEMENTS
 from gateway.metering.ledger.journal import Abandoned
 from gateway.metering.ledger.journaled import JournaledLedger
 from gateway.metering.reports.sql import SqlUsageReports
-from gateway.settings import load_settings
+from gateway.settings.reading import load_settings
 from gateway.simulator.pace import Pace
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator

@@ -20,7 +20,8 @@ import msgspec
 import pytest
 
 from gateway.app.desks import revocation_desk
-from gateway.settings import Settings, load_settings
+from gateway.settings.reading import load_settings
+from gateway.settings.tree import Settings
 from gateway.simulator.pace import Pace
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator

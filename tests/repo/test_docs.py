@@ -23,7 +23,8 @@ from gateway.metering.reconciliation.textfile import METRICS
 from gateway.policies.reading import read_source
 from gateway.policies.resolve import refined
 from gateway.policies.schema import Models, Overrides, json_schema
-from gateway.settings import AdminTokenSettings, FurtherUpstreamSettings, Settings, UpstreamSettings
+from gateway.settings.sections import AdminTokenSettings, FurtherUpstreamSettings, UpstreamSettings
+from gateway.settings.tree import Settings
 from gateway.telemetry.exchange_log import log_exchange
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.endpoints import SERVED, endpoint_table

@@ -43,8 +43,8 @@ NAMES: Final = [
     Name("tasks are made in one file", "ensure_future", "gateway/", ("gateway/background.py",)),
     Name("what is said is logged; only the command line prints", "print", "gateway/", ("gateway/cli/",)),
     Name("the loop never sleeps, nor do tests", "time.sleep", ""),
-    Name("the environment is read in one file", "os.environ", "gateway/", ("gateway/settings.py",)),
-    Name("the environment is read in one file", "os.getenv", "gateway/", ("gateway/settings.py",)),
+    Name("the environment is read in one file", "os.environ", "gateway/", ("gateway/settings/reading.py",)),
+    Name("the environment is read in one file", "os.getenv", "gateway/", ("gateway/settings/reading.py",)),
     Name("no suite is skipped", "pytest.skip", "tests/"),
     Name("no suite is skipped", "pytest.importorskip", "tests/"),
     Name("no suite is skipped", "pytest.mark.skip", "tests/"),
@@ -158,7 +158,7 @@ def test_a_name_out_of_place_is_found(file: str, source: str) -> None:
     [
         ("gateway/background.py", "loop.create_task(work())"),
         ("gateway/cli/main.py", "print(1)"),
-        ("gateway/settings.py", "os.environ['X']"),
+        ("gateway/settings/reading.py", "os.environ['X']"),
         ("gateway/core/call.py", "self.fingerprint(1)"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.database.engine import Database, open_database
 from gateway.database.migrations import upgrade
 from gateway.metering.reports.sql import SqlUsageReports
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ from gateway.background import Pause
 from gateway.core.clock import Clock
 from gateway.database.engine import open_database
 from gateway.database.tables import ADMISSIONS, SETTLEMENTS
-from gateway.settings import Settings, load_settings
+from gateway.settings.reading import load_settings
+from gateway.settings.tree import Settings
 from gateway.simulator.pace import Pace
 from gateway.simulator.server import running
 from gateway.simulator.simulator import Simulator

@@ -5,7 +5,7 @@ from typing import Any
 from gateway.app.desks import key_desk
 from gateway.auth.keys.checks import NewKey
 from gateway.core.actor import Actor, Role
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 OPERATOR = Actor("token:tests", Role.OPERATOR)
 

@@ -17,7 +17,8 @@ from gateway.app.desks import key_desk
 from gateway.app.gateway import Gateway, assembled
 from gateway.core.errors import StoreUnavailable
 from gateway.policies.problems import BrokenPolicies
-from gateway.settings import Settings, load_settings
+from gateway.settings.reading import load_settings
+from gateway.settings.tree import Settings
 from tests.support.database import usage_reports
 from tests.support.eventually import eventually
 from tests.support.keys import make_key

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import command
-from gateway.settings import Settings, load_settings
+from gateway.settings.reading import load_settings
+from gateway.settings.tree import Settings
 from tests.support.policy_files import write_policies
 
 

@@ -9,7 +9,7 @@ import typer
 from gateway.cli.console import explained, fail, out, say
 from gateway.core.errors import StoreUnavailable
 from gateway.policies.problems import BrokenPolicies, Problem
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 SETTINGS = Settings(policies_dir=Path("rules"))
 

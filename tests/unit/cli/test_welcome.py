@@ -6,7 +6,8 @@ import pytest
 
 from gateway.auth.keys.api_keys import parse_key
 from gateway.cli.welcome import greet, takes_the_simulator, with_admin_token
-from gateway.settings import Settings, load_settings
+from gateway.settings.reading import load_settings
+from gateway.settings.tree import Settings
 from tests.unit.cli.conftest import Installation
 
 

@@ -7,7 +7,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from gateway.settings import _SECRETS, Settings, SettingsError, load_settings
+from gateway.settings.reading import _SECRETS, SettingsError, load_settings
+from gateway.settings.tree import Settings
 
 UNKNOWN = "there is no such setting (docs/settings.md lists them all)"
 PEPPER = "a pepper of enough characters"
