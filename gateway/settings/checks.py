@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 SHORTEST_SECRET: Final = 16
+_IN_BASE64: Final = "whsec_"
+"""How a secret begins that is spelled as Standard Webhooks does."""
 
 
 def listed(value: Any) -> Any:
@@ -55,7 +57,3 @@ def signing_key_of(secret: SecretStr) -> bytes:
     if text.startswith(_IN_BASE64):
         return base64.b64decode(text.removeprefix(_IN_BASE64), validate=True)
     return text.encode()
-
-
-_IN_BASE64: Final = "whsec_"
-"""How a secret begins that is spelled as Standard Webhooks does."""
