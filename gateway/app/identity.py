@@ -30,7 +30,7 @@ CHANGED: Final = "credentials"
 """The signal that a key was changed, or something revoked."""
 
 _POLL_SECONDS: Final = 0.5
-_USES_SECONDS: Final = 60.0
+_USES_SECONDS: Final = 10.0
 _ISSUER_KEYS_SECONDS: Final = 30.0
 
 
