@@ -1,4 +1,4 @@
-"""Replicas of a gateway in one process, as far as limits go: each is put together as app.py does it.
+"""Replicas of a gateway in one process, as far as limits go: put together as gateway/app/limits.py does it.
 
     books = TeamBooks()
     async with replicas([proxy.url] * 3, books=books) as three:
